@@ -1,0 +1,1 @@
+"""Clinical variables as numbers that a model can use."""

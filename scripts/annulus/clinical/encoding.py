@@ -1,0 +1,45 @@
+"""Clinical variables as numeric terms, by the data dictionary and never by the data."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from annulus.cohort.dictionary import Column
+from annulus.errors import StudyError
+
+
+def terms_of(column: Column) -> list[str]:
+    """Name the terms of a variable: one, or one per level after the first of a category."""
+    if column.type == "category":
+        return [f"{column.name}[{level}]" for level in column.levels[1:]]
+    if column.type in ("number", "integer", "boolean", "ordinal"):
+        return [column.name]
+    raise StudyError(
+        f"{column.name}: a {column.type} cannot be a term of a model. Use a number, a boolean, an "
+        "ordinal or a category of the data dictionary."
+    )
+
+
+def encode(table: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
+    """Return the terms of ``columns`` as numbers; a missing value is missing in all of its terms.
+
+    Categories become indicators against their first level in the dictionary, ordinals their scores.
+    """
+    parts: dict[str, pd.Series] = {}
+    for column in columns:
+        parts |= _encode_one(table[column.name], column)
+    return pd.DataFrame(parts, index=table.index, dtype=float)
+
+
+def _encode_one(values: pd.Series, column: Column) -> Mapping[str, pd.Series]:
+    names = terms_of(column)
+    if column.type == "category":
+        text = values.astype("string")
+        return {
+            name: (text == level).astype(float).where(text.notna())
+            for name, level in zip(names, column.levels[1:], strict=True)
+        }
+    if column.type == "ordinal":
+        scores = values.astype("string").map(dict(column.scores or {}))
+        return {names[0]: pd.to_numeric(scores)}
+    return {names[0]: pd.to_numeric(values)}

@@ -1,0 +1,211 @@
+"""Check a cohort's two tables against the data dictionary, and say everything that is wrong."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from annulus.cohort.dictionary import Column, Value, columns_of
+from annulus.cohort.sources import MANIFEST_DEFAULTS, Row, read_source
+from annulus.errors import StudyError
+
+PROBLEM_COLUMNS = ["file", "row", "column", "value", "rule", "severity", "message"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the input, where it is, and what to do."""
+
+    file: str
+    row: str
+    column: str
+    value: str
+    rule: str
+    severity: str
+    message: str
+
+
+def problems_table(problems: Iterable[Problem]) -> pd.DataFrame:
+    """Return problems as the table ``cohort/problems.csv``."""
+    return pd.DataFrame([asdict(problem) for problem in problems], columns=PROBLEM_COLUMNS)
+
+
+def check_cohort(
+    participants_file: str,
+    participants_source: Mapping[str, Any],
+    images_file: str | None,
+    images_source: Mapping[str, Any] | None,
+    folder: str,
+    needed: Iterable[str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Read and check a cohort's tables; returns the participants and the problems.
+
+    The sources say how their columns become ours. A cohort without an image file is simulated, and
+    its images do not exist yet.
+    """
+    people = read_source(
+        Path(participants_file).parent,
+        {**participants_source, "file": Path(participants_file).name},
+    )
+    patients, problems = check_participants(
+        participants_file, people, columns_of("participants"), needed
+    )
+    if images_file is not None and images_source is not None:
+        rows = read_source(
+            Path(images_file).parent, {**images_source, "file": Path(images_file).name}
+        )
+        known = {str(patient["patient_id"]) for patient in patients}
+        problems += check_manifest(images_file, folder, rows, columns_of("images"), known)
+    names = [name for name in columns_of("participants") if any(name in p for p in patients)]
+    return pd.DataFrame(patients, columns=names, dtype=object), problems_table(problems)
+
+
+def check_participants(
+    file: str, rows: list[Row], columns: Mapping[str, Column], needed: Iterable[str]
+) -> tuple[list[dict[str, Value]], list[Problem]]:
+    """Read participants, one per patient.
+
+    Rows of one patient (a table with a row per image) must agree. ``needed`` are the columns that the
+    study uses. Returns the patients in order of their id, and the problems.
+    """
+    problems = list(_check_header(file, rows, columns, needed))
+    patients: dict[str, dict[str, Value]] = {}
+    lines: dict[str, str] = {}
+    for row in rows:
+        values, wrong = _read_row(file, row, columns)
+        problems += wrong
+        patient = row.get("patient_id", "")
+        if patient in patients:
+            problems += _disagreements(file, row, patients[patient], values, lines[patient])
+        elif patient:
+            patients[patient], lines[patient] = values, row["_row"]
+    if not patients:
+        problems.append(
+            Problem(file, "", "patient_id", "", "no_patients", "error", "There is no patient in it.")
+        )
+    return [patients[patient] for patient in sorted(patients)], problems
+
+
+def check_manifest(
+    file: str, folder: str, rows: list[Row], columns: Mapping[str, Column], patients: set[str]
+) -> list[Problem]:
+    """Check the image manifest: its cells, its patients, doubled rows and files that are not there."""
+    problems = list(_check_header(file, rows, columns, ()))
+    seen: dict[tuple[str, ...], str] = {}
+    for row in rows:
+        problems += _read_row(file, row, columns)[1]
+        problems += _check_links(file, folder, row, patients)
+        filled = {key: row.get(key) or default for key, default in MANIFEST_DEFAULTS.items()}
+        key = (
+            row.get("patient_id", ""),
+            filled["timepoint"],
+            row.get("image_id", ""),
+            row.get("mask_role", ""),
+            filled["rater"],
+        )
+        if key in seen:
+            problems.append(
+                Problem(
+                    file, row["_row"], "image_id", key[2], "duplicate_image", "error",
+                    f"Row {seen[key]} has the same patient, timepoint, image, mask role and rater. "
+                    "Remove one, or give each its own image_id or rater.",
+                )
+            )  # fmt: skip
+        seen.setdefault(key, row["_row"])
+    with_images = {row.get("patient_id", "") for row in rows}
+    problems += [
+        Problem(file, "", "patient_id", patient, "patient_without_image", "warning",
+                "The patient has no image and is left out.")
+        for patient in sorted(patients - with_images)
+    ]  # fmt: skip
+    return problems
+
+
+def refuse_errors(problems: pd.DataFrame) -> None:
+    """Raise StudyError listing every error among ``problems`` (a ``problems.csv``)."""
+    errors = problems[problems["severity"] == "error"]
+    if errors.empty:
+        return
+    lines = [
+        f"{p.file}, row {p.row or '-'}, column {p.column or '-'}, value {p.value!r}: {p.message}"
+        for p in errors.fillna("").itertuples()
+    ]
+    raise StudyError(
+        f"The cohort has {len(lines)} errors; no image was read. Mend them and run again:\n"
+        + "\n".join(lines)
+    )
+
+
+def _check_header(
+    file: str, rows: list[Row], columns: Mapping[str, Column], needed: Iterable[str]
+) -> Iterator[Problem]:
+    present = [name for name in (rows[0] if rows else {}) if name != "_row"]
+    for name in present:
+        if name not in columns and not name.endswith("_missing_reason"):
+            near = difflib.get_close_matches(name, columns, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            yield Problem(
+                file, "1", name, "", "unknown_column", "warning",
+                f"The column is not in the data dictionary and is ignored.{hint}",
+            )  # fmt: skip
+    required = {name for name, column in columns.items() if column.required} | set(needed)
+    for name in sorted(required - set(present)):
+        yield Problem(
+            file, "1", name, "", "missing_column", "error",
+            "The study needs this column. Add it, or map it in the cohort file.",
+        )  # fmt: skip
+
+
+def _read_row(
+    file: str, row: Row, columns: Mapping[str, Column]
+) -> tuple[dict[str, Value], list[Problem]]:
+    values: dict[str, Value] = {}
+    problems = []
+    for name, column in columns.items():
+        if name not in row:
+            continue
+        text = row[name]
+        try:
+            values[name] = column.read(text)
+        except ValueError as error:
+            values[name] = None
+            problems.append(
+                Problem(file, row["_row"], name, text, "value", "error",
+                        f"The value is not allowed: {error}.")
+            )  # fmt: skip
+        if column.required and text == "":
+            problems.append(
+                Problem(file, row["_row"], name, "", "empty", "error",
+                        "The cell must not be empty.")
+            )  # fmt: skip
+    return values, problems
+
+
+def _disagreements(
+    file: str, row: Row, first: dict[str, Value], second: dict[str, Value], first_row: str
+) -> Iterator[Problem]:
+    for name, value in second.items():
+        if value != first.get(name):
+            yield Problem(
+                file, row["_row"], name, str(value), "patient_disagrees", "error",
+                f"Row {first_row} of the same patient says {first.get(name)!r}.",
+            )  # fmt: skip
+
+
+def _check_links(file: str, folder: str, row: Row, patients: set[str]) -> Iterator[Problem]:
+    patient = row.get("patient_id", "")
+    if patient and patient not in patients:
+        yield Problem(
+            file, row["_row"], "patient_id", patient, "unknown_patient", "error",
+            "The patient is not in the participants table.",
+        )  # fmt: skip
+    for name in ("image_path", "mask_path"):
+        path = row.get(name, "")
+        if path and not Path(folder, path).is_file():
+            yield Problem(
+                file, row["_row"], name, path, "missing_file", "warning",
+                f"There is no such file in {folder}; the image is excluded at quality control.",
+            )  # fmt: skip

@@ -1,0 +1,77 @@
+"""The data dictionary: what each column may hold, and reading a value of it."""
+
+import datetime
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+Value = str | float | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the data dictionary."""
+
+    name: str
+    type: str
+    description: str
+    required: bool = False
+    unit: str = ""
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    levels: tuple[str, ...] = ()
+    scores: Mapping[str, float] | None = None
+
+    def read(self, text: str) -> Value:
+        """Read a cell; ``None`` when it is empty. Raises ValueError saying what is allowed."""
+        if text == "":
+            return None
+        if self.type in ("category", "ordinal"):
+            return self._level(text)
+        if self.type == "date":
+            return self._date(text)
+        if self.type == "text":
+            return text
+        return self._number(text)
+
+    def _level(self, text: str) -> str:
+        if text not in self.levels:
+            raise ValueError(f"allowed are {', '.join(self.levels)}")
+        return text
+
+    def _date(self, text: str) -> str:
+        try:
+            return datetime.date.fromisoformat(text).isoformat()
+        except ValueError:
+            raise ValueError("a date as YYYY-MM-DD is expected") from None
+
+    def _number(self, text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise ValueError("a number is expected") from None
+        if self.type == "boolean" and number not in (0, 1):
+            raise ValueError("0 or 1 is expected")
+        if self.type == "integer" and not number.is_integer():
+            raise ValueError("a whole number is expected")
+        if not self.minimum <= number <= self.maximum:
+            unit = f" {self.unit}" if self.unit else ""
+            raise ValueError(
+                f"{self.minimum:g} to {self.maximum:g}{unit} is expected; "
+                "leave the cell empty where the value is missing"
+            )
+        return int(number) if self.type in ("boolean", "integer") else number
+
+
+@cache
+def columns_of(table: str) -> dict[str, Column]:
+    """Return the columns of one table of the dictionary, ``participants`` or ``images``."""
+    content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {
+        name: Column(name=name, **{**entry, "levels": tuple(entry.get("levels", ()))})
+        for name, entry in content[table].items()
+    }

@@ -1,0 +1,211 @@
+"""A study's configuration: read, merged, and checked against its schemas.
+
+Used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake itself installs.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from annulus.errors import StudyError
+
+Settings = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """One study's design, its cohort and the extraction settings of its images."""
+
+    design: Settings
+    cohort: Settings
+    imaging: dict[str, Settings]
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where configuration is looked for: the working directory first, then the workflow itself."""
+
+    working: Path
+    workflow: Path
+
+    def find(self, kind: str, name: str) -> Path:
+        """Return the file of a configuration given by path, or by name in ``config/<kind>/``.
+
+        Raises StudyError, naming the files that exist, when there is none.
+        """
+        places = [
+            folder / place
+            for folder in (self.working, self.workflow)
+            for place in (Path(name), Path("config") / kind / f"{name}.yaml")
+        ]
+        for place in places:
+            if place.is_file():
+                return place
+        known = sorted(path.stem for path in (self.workflow / "config" / kind).glob("*.yaml"))
+        raise StudyError(
+            f"config/{kind}: there is no file {name!r}{_nearest(name, known)}. "
+            f"Give a path, or one of: {', '.join(known)}."
+        )
+
+
+def load(config: Settings, folders: Folders) -> StudyConfig:
+    """Put together the study that ``config`` (Snakemake's) asks for, and check all of it.
+
+    ``config`` either holds a study design itself (``--configfile config/studies/x.yaml``) or names
+    one under ``study``; its other keys are laid over that file. Raises StudyError with every
+    mistake found in the first file that has any.
+    """
+    schemas = folders.workflow / "workflow" / "schemas"
+    design = _design(config, folders)
+    _refuse(design, schemas / "study.schema.yaml", f"study {design.get('name', '?')}")
+    if not isinstance(design["cohort"], str):
+        raise StudyError(f"cohort: {design['cohort']!r} is not the name or path of a cohort file.")
+    cohort_path = folders.find("cohorts", design["cohort"])
+    cohort = read_yaml(cohort_path)
+    if "cohort_folder" in design and cohort.get("source") == "table":
+        cohort["folder"] = design["cohort_folder"]
+    if "patients" in design and cohort.get("source") == "simulated":
+        cohort["patients"] = design["patients"]
+    _refuse(cohort, schemas / "cohort.schema.yaml", str(cohort_path))
+    imaging = {}
+    for name in sorted({image["settings"] for image in design["images"].values()}):
+        path = folders.find("imaging", name)
+        imaging[name] = read_yaml(path)
+        _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
+    _refuse_contradictions(design)
+    return StudyConfig(design, cohort, imaging)
+
+
+def read_yaml(path: Path) -> Settings:
+    """Read a YAML mapping; raises StudyError with the line when it is not one."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: this is not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise StudyError(f"{path}: a mapping of keys to values is expected.")
+    return content
+
+
+def problems(content: Settings, schema: Settings) -> list[str]:
+    """List every place where ``content`` breaks ``schema``, in words, with the value shown.
+
+    Defaults of the schema are filled into ``content`` first.
+    """
+    _fill_defaults(content, schema)
+    validator = Draft202012Validator(schema)
+    found = sorted(validator.iter_errors(content), key=lambda error: [str(p) for p in error.path])
+    return [line for error in found for line in _in_words(error)]
+
+
+def _design(config: Settings, folders: Folders) -> Settings:
+    overrides = {key: value for key, value in config.items() if key != "study"}
+    if "name" in overrides:
+        return overrides
+    if "study" not in config:
+        raise StudyError("config: say which study to run, for example study: cem_her2.")
+    return _laid_over(read_yaml(folders.find("studies", str(config["study"]))), overrides)
+
+
+def _laid_over(below: Settings, above: Mapping[str, Any]) -> Settings:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = (
+            _laid_over(old, value)
+            if isinstance(old, dict) and isinstance(value, Mapping)
+            else value
+        )
+    return merged
+
+
+def _refuse(content: Settings, schema_path: Path, where: str) -> None:
+    lines = problems(content, read_yaml(schema_path))
+    if lines:
+        raise StudyError("\n".join(f"{where}: {line}" for line in lines))
+
+
+def _fill_defaults(content: Any, schema: Settings) -> None:
+    if not isinstance(content, dict):
+        return
+    for key, part in schema.get("properties", {}).items():
+        if key not in content and "default" in part:
+            content[key] = part["default"]
+        if key in content:
+            _fill_defaults(content[key], part)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for value in content.values():
+            _fill_defaults(value, others)
+
+
+def _in_words(error: ValidationError) -> Iterator[str]:
+    key = ".".join(str(part) for part in error.absolute_path) or "top level"
+    shown = repr(error.instance)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    allowed = error.validator_value
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = sorted(error.schema.get("properties", {}))
+        for extra in sorted(set(map(str, error.instance)) - set(known)):
+            yield (
+                f"{key}: the key {extra!r} is not known{_nearest(extra, known)}. "
+                f"Allowed: {', '.join(known)}."
+            )
+    elif error.validator == "required" and isinstance(error.instance, dict):
+        missing = [name for name in allowed if name not in error.instance]
+        yield f"{key}: {', '.join(missing)} must be given."
+    elif error.validator == "enum":
+        hint = _nearest(str(error.instance), [str(value) for value in allowed])
+        yield f"{key}: {shown} is not allowed{hint}. Allowed: {', '.join(map(str, allowed))}."
+    elif error.validator == "type":
+        yield f"{key}: {shown} is not of type {allowed}."
+    elif error.validator in ("if", "oneOf", "anyOf") and error.context:
+        for part in error.context:
+            yield from _in_words(part)
+    else:
+        yield f"{key}: {shown} is not allowed ({error.validator}: {allowed})."
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _refuse_contradictions(design: Settings) -> None:
+    """Refuse what a schema cannot say: names that refer to nothing."""
+    rois, lines = design["regions"]["rois"], []
+    for roi, region in rois.items():
+        ring = region["kind"] != "tumour"
+        if ring and region.get("outer", 0) <= region.get("inner", 0):
+            lines.append(f"regions.rois.{roi}: outer must be greater than inner.")
+        if ring and "unit" not in design["regions"]:
+            lines.append(f"regions.unit: a ring ({roi}) needs a unit: mm, px or fraction.")
+    for task, plan in design["tasks"].items():
+        for roi in plan["signatures"]:
+            if roi not in rois:
+                lines.append(
+                    f"tasks.{task}.signatures: the region {roi!r} is not known"
+                    f"{_nearest(roi, list(rois))}. Known: {', '.join(rois)}."
+                )
+        for model, parts in plan["combined"].items():
+            for roi in parts["signatures"]:
+                if roi not in plan["signatures"]:
+                    lines.append(
+                        f"tasks.{task}.combined.{model}.signatures: {roi!r} is not among the "
+                        f"task's signatures ({', '.join(plan['signatures'])})."
+                    )
+            if not parts["signatures"] and not parts["clinical"]:
+                lines.append(f"tasks.{task}.combined.{model}: it has no terms.")
+        low, high = plan["decision"]["thresholds"]
+        if low >= high:
+            lines.append(f"tasks.{task}.decision.thresholds: {low} is not below {high}.")
+    if "train" not in design["split"]["cohorts"]:
+        lines.append("split.cohorts: one of them must be called train.")
+    if lines:
+        raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))

@@ -1,0 +1,1 @@
+"""What frozen models are worth, with intervals."""

@@ -1,0 +1,34 @@
+"""Sensitivity, specificity, accuracy and predictive values at a frozen cut-off, with exact intervals."""
+
+import numpy as np
+from scipy import stats
+
+from annulus.evaluation.discrimination import Interval
+
+
+def classification(
+    outcome: np.ndarray, probability: np.ndarray, threshold: float, level: float = 0.95
+) -> dict[str, Interval]:
+    """Classify probabilities at or above ``threshold`` as positive.
+
+    Intervals are Clopper-Pearson's (Biometrika 1934;26:404-413). A proportion of nobody, such as the
+    predictive value of a call that no patient got, is missing.
+    """
+    y = np.asarray(outcome, dtype=bool)
+    called = np.asarray(probability) >= threshold
+    counts = {
+        "sensitivity": (int((called & y).sum()), int(y.sum())),
+        "specificity": (int((~called & ~y).sum()), int((~y).sum())),
+        "accuracy": (int((called == y).sum()), len(y)),
+        "ppv": (int((called & y).sum()), int(called.sum())),
+        "npv": (int((~called & ~y).sum()), int((~called).sum())),
+    }
+    return {name: proportion(k, n, level) for name, (k, n) in counts.items()}
+
+
+def proportion(k: int, n: int, level: float = 0.95) -> Interval:
+    """Proportion ``k`` of ``n`` with its Clopper-Pearson interval; missing when ``n`` is 0."""
+    if n == 0:
+        return Interval(np.nan, np.nan, np.nan, "Clopper-Pearson", "no such patient")
+    bounds = stats.binomtest(k, n).proportion_ci(level, "exact")
+    return Interval(k / n, bounds.low, bounds.high, "Clopper-Pearson", f"{k}/{n}")

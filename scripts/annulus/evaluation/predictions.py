@@ -1,0 +1,29 @@
+"""Frozen models' predictions beside the outcomes that they are held against."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+PREDICTION_COLUMNS = [
+    "patient_id", "cohort", "model", "y", "linear_predictor", "probability",
+    "probability_out_of_fold", "synthetic",
+]  # fmt: skip
+
+
+def join_predictions(
+    predictions: Iterable[pd.DataFrame],
+    outcomes: Iterable[pd.DataFrame],
+    training: Mapping[str, pd.DataFrame],
+    task: str,
+) -> pd.DataFrame:
+    """Join predictions per cohort, outcomes per cohort and out-of-fold predictions per model.
+
+    Patients whose outcome is not known keep an empty ``y``.
+    """
+    scored = pd.concat(list(predictions), ignore_index=True)
+    truth = pd.concat([table[["patient_id", task]] for table in outcomes])
+    table = scored.merge(truth.rename(columns={task: "y"}), on="patient_id", validate="m:1")
+    folds = pd.concat([part.assign(model=model) for model, part in training.items() if len(part)])
+    folds = folds[["patient_id", "model", "probability_out_of_fold"]]
+    joined = table.merge(folds, on=["patient_id", "model"], how="left", validate="1:1")
+    return joined.reindex(columns=[c for c in PREDICTION_COLUMNS if c != "synthetic"])

@@ -1,0 +1,1 @@
+"""Radiomics features of many regions per image, through pyradiomics."""

@@ -1,0 +1,117 @@
+"""Chunks of features put together: one row per patient and timepoint, and the catalogue of columns."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import pandas as pd
+
+from annulus.errors import StudyError
+from annulus.features.ibsi_codes import ibsi_code
+from annulus.features.settings import Settings
+
+KEYS = ["patient_id", "timepoint"]
+CATALOGUE_COLUMNS = [
+    "column", "image", "roi", "filter", "class", "feature", "ibsi_code", "settings_sha256",
+    "missing", "constant",
+]  # fmt: skip
+
+
+def dimensions_of(images: pd.DataFrame) -> dict[str, int]:
+    """Return by image name whether its images (``cohort/images.csv``) are 2-D or 3-D.
+
+    Raises StudyError when one name has both.
+    """
+    found = images.dropna(subset=["dimension"]).groupby("image")["dimension"].unique()
+    mixed = [str(name) for name, dimensions in found.items() if len(dimensions) > 1]
+    if mixed:
+        raise StudyError(
+            f"images {', '.join(mixed)}: some are 2-D and some 3-D, whose features do not compare. "
+            "Tell them apart by series in the manifest."
+        )
+    return {str(name): int(dimensions[0]) for name, dimensions in found.items()}
+
+
+def assemble(
+    chunks: Iterable[pd.DataFrame],
+    several: Mapping[str, str],
+    kinds: Mapping[str, str],
+    settings: Mapping[str, Settings],
+    dimensions: Mapping[str, int],
+) -> pd.DataFrame:
+    """Turn rows per image into rows per patient, with columns ``<image>_<roi>_...``.
+
+    ``several`` says per image name whether several images of one patient are averaged (``mean``) or
+    refused (``refuse``, StudyError). ``kinds`` is by region, ``settings`` and ``dimensions`` by image:
+    they alone decide the columns, whatever could be computed.
+    """
+    rows = pd.concat(list(chunks), ignore_index=True)
+    parts = []
+    for name, policy in several.items():
+        columns = [column for column, _, _ in _columns(name, kinds, settings, dimensions)]
+        parts.append(_of_image(rows[rows["image"] == name], name, columns, policy))
+    return pd.concat(parts, axis=1).sort_index().reset_index()
+
+
+def _columns(
+    image: str,
+    kinds: Mapping[str, str],
+    settings: Mapping[str, Settings],
+    dimensions: Mapping[str, int],
+) -> Iterator[tuple[str, str, tuple[str, str, str]]]:
+    """Yield column (without the image), region, and filter, class and feature."""
+    for roi, kind in kinds.items():
+        for parts in settings[image].columns(dimensions[image], kind):
+            yield "_".join((roi, *parts)), roi, parts
+
+
+def _of_image(
+    rows: pd.DataFrame, name: str, columns: list[str], several: str
+) -> pd.DataFrame:
+    unexpected = set(rows.columns) - {*columns, *KEYS, "image", "image_id"}
+    foreign = [c for c in unexpected if rows[c].notna().any()]
+    if foreign:
+        raise AssertionError(f"features that the settings do not foresee: {sorted(foreign)[:5]}")
+    doubled = rows[rows.duplicated(KEYS, keep=False)]
+    if several == "refuse" and len(doubled):
+        first = doubled.iloc[0]
+        raise StudyError(
+            f"Patient {first['patient_id']} has several images {name} at {first['timepoint']} "
+            f"(first {first['image_id']}). Keep one in the manifest, or set images.{name}.several "
+            "to mean."
+        )
+    values = rows.set_index(KEYS).reindex(columns=columns).astype(float)
+    return values.groupby(level=KEYS).mean().add_prefix(f"{name}_")
+
+
+def catalogue(
+    features: pd.DataFrame,
+    kinds: Mapping[str, str],
+    settings: Mapping[str, Settings],
+    dimensions: Mapping[str, int],
+) -> pd.DataFrame:
+    """Describe every feature column, and say which are constant or missing for everyone.
+
+    ``kinds`` is by region, ``settings`` and ``dimensions`` (2 or 3) by image. Raises AssertionError
+    when ``features`` does not have exactly the columns that the settings foresee.
+    """
+    rows = [
+        {
+            "column": f"{image}_{column}",
+            "image": image,
+            "roi": roi,
+            "filter": parts[0],
+            "class": parts[1],
+            "feature": parts[2],
+            "ibsi_code": ibsi_code(parts[1], parts[2]),
+            "settings_sha256": settings[image].sha256,
+        }
+        for image in settings
+        for column, roi, parts in _columns(image, kinds, settings, dimensions)
+    ]
+    table = pd.DataFrame(rows)
+    columns = [c for c in features.columns if c not in KEYS]
+    if columns != list(table["column"]):
+        raise AssertionError("the feature columns are not those that the settings foresee")
+    values = features[columns]
+    table["missing"] = values.isna().sum().to_numpy()
+    table["constant"] = (values.nunique(dropna=True) <= 1).astype(int).to_numpy()
+    return table[CATALOGUE_COLUMNS]

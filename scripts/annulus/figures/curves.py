@@ -1,0 +1,178 @@
+"""ROC, calibration and decision curves of one cohort."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from annulus.evaluation.performance import known
+from annulus.figures.style import GREY, cohort_title, colours, model_title, panels
+
+
+def roc_figure(
+    predictions: pd.DataFrame,
+    performance: pd.DataFrame,
+    cohort: str,
+    models: Sequence[str],
+) -> tuple[Figure, pd.DataFrame]:
+    """ROC curves of ``models`` in ``cohort`` with AUC and interval; a dot marks the frozen cut-off."""
+    table = known(predictions)
+    table = table[table["cohort"] == cohort]
+    shown = [model for model in models if model in set(table["model"])]
+    figure, (axis,) = panels(1, 3.9, 4.6)
+    parts = []
+    for model, colour in colours(list(models)).items():
+        if model not in shown:
+            continue
+        group = table[table["model"] == model]
+        if group["y"].nunique() < 2:
+            continue
+        fpr, tpr, cuts = roc_curve(group["y"], group["evaluated"], drop_intermediate=False)
+        auc = _estimate(performance, model, cohort, "auc")
+        label = f"{model_title(model)}  {auc.estimate:.3f} ({auc.lower:.3f}–{auc.upper:.3f})"
+        axis.plot(fpr, tpr, color=colour, lw=1.5, label=label)
+        cutoff = _estimate(performance, model, cohort, "threshold").estimate
+        called = group["evaluated"] >= cutoff
+        event = group["y"] == 1
+        axis.plot((called & ~event).sum() / (~event).sum(), (called & event).sum() / event.sum(),
+                  "o", color=colour, ms=5, mec="white", clip_on=False, zorder=5)  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "model": model,
+                    "cohort": cohort,
+                    "threshold": np.where(np.isinf(cuts), np.nan, cuts),
+                    "false_positive_rate": fpr,
+                    "sensitivity": tpr,
+                }
+            )
+        )
+    axis.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    axis.set(
+        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="1 − specificity", ylabel="Sensitivity"
+    )
+    axis.set_title(_subtitle(table, cohort), loc="left", fontsize=9)
+    axis.legend(
+        loc="upper left", bbox_to_anchor=(-0.02, -0.16), title="AUC (95 % interval)", alignment="left"
+    )
+    return figure, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def calibration_figure(
+    curves: pd.DataFrame,
+    predictions: pd.DataFrame,
+    performance: pd.DataFrame,
+    cohort: str,
+    models: Sequence[str],
+) -> tuple[Figure, pd.DataFrame]:
+    """Calibration of ``models`` in ``cohort``, a panel each, with the distribution of predictions."""
+    table = known(predictions)
+    table = table[table["cohort"] == cohort]
+    shown = [model for model in models if model in set(table["model"])]
+    figure, axes = panels(max(1, len(shown)), 3.3, 3.9)
+    palette = colours(list(models))
+    for axis, model in zip(axes, shown, strict=False):
+        _calibration_panel(
+            axis, curves[(curves["cohort"] == cohort) & (curves["model"] == model)],
+            table[table["model"] == model], palette[model],
+        )  # fmt: skip
+        slope = _estimate(performance, model, cohort, "calibration_slope")
+        large = _estimate(performance, model, cohort, "calibration_in_the_large")
+        brier = _estimate(performance, model, cohort, "brier")
+        axis.text(
+            0.03, 0.97,
+            f"{model_title(model)}\nslope {_with_interval(slope)}\nin the large "
+            f"{_with_interval(large)}\nBrier {brier.estimate:.3f}",
+            transform=axis.transAxes, va="top", fontsize=7,
+        )  # fmt: skip
+    figure.suptitle(_subtitle(table, cohort), x=0.01, ha="left", fontsize=9)
+    shown_curves = curves[(curves["cohort"] == cohort) & curves["model"].isin(shown)]
+    return figure, shown_curves
+
+
+def decision_figure(
+    curves: pd.DataFrame, predictions: pd.DataFrame, cohort: str, models: Sequence[str], decision: str
+) -> tuple[Figure, pd.DataFrame]:
+    """Decision curves of ``models`` in ``cohort``, with bootstrap bands, over the stated thresholds."""
+    table = known(predictions)
+    table = table[table["cohort"] == cohort]
+    rows = curves[curves["cohort"] == cohort]
+    figure, (axis,) = panels(1, 4.6, 3.7)
+    for model, colour in colours(list(models)).items():
+        curve = rows[rows["model"] == model]
+        if curve.empty:
+            continue
+        axis.fill_between(
+            curve["threshold"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0
+        )
+        axis.plot(
+            curve["threshold"], curve["net_benefit"], color=colour, lw=1.8, label=model_title(model)
+        )
+    for model, style in (("treat_all", "-"), ("treat_none", "--")):
+        curve = rows[rows["model"] == model]
+        axis.plot(curve["threshold"], curve["net_benefit"], color=GREY, lw=0.9, ls=style,
+                  label=model_title(model))  # fmt: skip
+    prevalence = table.drop_duplicates("patient_id")["y"].mean()
+    highest = rows.loc[rows["model"].isin([*models, "treat_all"]), "net_benefit"].max()
+    axis.set(
+        ylim=(-0.1 * prevalence - 0.02, max(highest, prevalence) * 1.1),
+        xlim=(rows["threshold"].min(), rows["threshold"].max()),
+        xlabel=f"Threshold probability to {decision}",
+        ylabel="Net benefit per patient",
+    )
+    axis.set_title(_subtitle(table, cohort), loc="left", fontsize=9)
+    axis.legend(loc="upper right", ncols=2)
+    return figure, rows[rows["model"].isin([*models, "treat_all", "treat_none"])]
+
+
+def _calibration_panel(
+    axis: Axes, curves: pd.DataFrame, predictions: pd.DataFrame, colour: str
+) -> None:
+    axis.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
+    for smoother, style in (("logistic", "--"), ("loess", "-")):
+        curve = curves[curves["smoother"] == smoother]
+        if curve.empty:
+            continue
+        axis.plot(curve["predicted"], curve["observed"], color=colour, lw=1.5, ls=style,
+                  label=smoother)  # fmt: skip
+        axis.fill_between(
+            curve["predicted"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0
+        )
+    for event, base, direction in ((1, -0.09, 1), (0, -0.10, -1)):
+        p = predictions.loc[predictions["y"] == event, "evaluated"]
+        axis.vlines(p, base, base + direction * 0.05, color=colour, lw=0.6, alpha=0.7)
+    axis.text(1.0, -0.065, "event", fontsize=6, ha="right", va="center", color=GREY)
+    axis.text(1.0, -0.125, "no event", fontsize=6, ha="right", va="center", color=GREY)
+    axis.set(
+        xlim=(-0.02, 1.02), ylim=(-0.17, 1.02), aspect="equal",
+        xlabel="Predicted probability", ylabel="Observed proportion",
+        xticks=np.linspace(0, 1, 6), yticks=np.linspace(0, 1, 6),
+    )  # fmt: skip
+    if len(curves):
+        axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.14))
+
+
+def _estimate(performance: pd.DataFrame, model: str, cohort: str, metric: str) -> pd.Series:
+    found = performance[
+        (performance["model"] == model)
+        & (performance["cohort"] == cohort)
+        & (performance["metric"] == metric)
+    ]
+    if found.empty:
+        return pd.Series({"estimate": np.nan, "lower": np.nan, "upper": np.nan})
+    return found.iloc[0]
+
+
+def _with_interval(value: pd.Series) -> str:
+    if pd.isna(value.estimate):
+        return "not estimable"
+    return f"{value.estimate:.2f} ({value.lower:.2f}, {value.upper:.2f})"
+
+
+def _subtitle(table: pd.DataFrame, cohort: str) -> str:
+    first = table.drop_duplicates("patient_id")
+    kind = ", out-of-fold" if cohort == "train" else ""
+    return f"{cohort_title(cohort)}{kind} (n = {len(first)}, {int(first['y'].sum())} events)"

@@ -1,0 +1,64 @@
+"""The nomogram as a drawing."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from annulus.cohort.dictionary import columns_of
+from annulus.evaluation.nomogram import TOTAL
+from annulus.figures.style import panels
+
+
+def nomogram_figure(table: pd.DataFrame, outcome: str) -> Figure:
+    """Draw the rulers of ``nomogram.csv``; ``outcome`` is the event in words."""
+    terms = [term for term in table["term"].drop_duplicates() if term != TOTAL]
+    figure, (axis,) = panels(1, 7.0, 0.62 * (len(terms) + 3))
+    total = table[table["term"] == TOTAL]
+    reachable = table[table["term"] != TOTAL].groupby("term")["points"].max().sum()
+    heights = np.arange(len(terms) + 3)[::-1]
+    _ruler(axis, heights[0], np.arange(0, 101, 10), np.arange(0, 101, 10) / 100.0, "Points", "{:g}")
+    for height, term in zip(heights[1:], terms, strict=False):
+        ruler = table[table["term"] == term]
+        _ruler(
+            axis, height, ruler["value"].to_numpy(), ruler["points"].to_numpy() / 100.0,
+            _term_title(str(term)), "{:g}",
+        )  # fmt: skip
+    step = float(max(10, 10 * round(reachable / 100)))
+    ticks = np.arange(0.0, reachable + 1e-9, step)
+    _ruler(axis, heights[-2], ticks, ticks / reachable, "Total points", "{:g}")
+    _ruler(
+        axis, heights[-1], total["value"].to_numpy(), total["points"].to_numpy() / reachable,
+        f"Risk: {outcome}", "{:g}",
+    )  # fmt: skip
+    axis.set(xlim=(-0.42, 1.03), ylim=(-0.6, len(terms) + 2.6))
+    axis.set_axis_off()
+    return figure
+
+
+def _term_title(term: str) -> str:
+    if term.startswith("radscore_"):
+        return f"Rad-score {term.removeprefix('radscore_').upper()}"
+    variable, _, level = term.partition("[")
+    column = columns_of("participants").get(variable)
+    if column is None:
+        return term
+    unit = f" ({column.unit})" if column.unit else ""
+    return f"{column.description}{unit}{': ' + level.rstrip(']') if level else ''}"
+
+
+def _ruler(
+    axis: Axes, height: float, values: np.ndarray, places: np.ndarray, name: str, text: str
+) -> None:
+    axis.text(-0.40, height, name, va="center", fontsize=8)
+    if not len(places):
+        axis.text(0.0, height, "outside the range of the terms", va="center", fontsize=7)
+        return
+    axis.plot([places.min(), places.max()], [height, height], color="black", lw=0.9)
+    axis.vlines(places, height, height + 0.14, color="black", lw=0.8)
+    last = -1.0
+    for place, value in sorted(zip(places, values, strict=True)):
+        if place - last < 0.028:
+            continue
+        axis.text(place, height - 0.12, text.format(value), ha="center", va="top", fontsize=6.5)
+        last = place

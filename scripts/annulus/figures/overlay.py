@@ -1,0 +1,94 @@
+"""Regions drawn over the images of a few patients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from annulus.cohort.sources import chunk_of
+from annulus.figures.style import PALETTE, panels
+from annulus.imaging.reading import read_image, read_mask
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One image to show: its grey values and region masks, 2-D and on one grid."""
+
+    title: str
+    grey: np.ndarray
+    regions: Mapping[str, np.ndarray]
+
+
+def overlay_figure(images: list[Shown]) -> tuple[Figure, pd.DataFrame]:
+    """Draw the outline of every region over each image; the table counts their pixels."""
+    figure, axes = panels(len(images), 3.2, 3.4)
+    names = list(dict.fromkeys(name for image in images for name in image.regions))
+    colour = {name: PALETTE[(i + 1) % len(PALETTE)] for i, name in enumerate(names)}
+    for axis, image in zip(axes, images, strict=True):
+        low, high = np.percentile(image.grey, [1, 99.5])
+        axis.imshow(image.grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        for name, mask in image.regions.items():
+            if mask.any():
+                axis.contour(mask, levels=[0.5], colors=[colour[name]], linewidths=0.8)
+        axis.set_xlabel(image.title, fontsize=7)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    figure.legend(
+        handles=[Line2D([], [], color=colour[name], label=name) for name in names],
+        loc="outside lower center",
+        ncols=len(names),
+    )
+    rows = [
+        {"image": image.title, "roi": name, "pixels": int(mask.sum())}
+        for image in images
+        for name, mask in image.regions.items()
+    ]
+    return figure, pd.DataFrame(rows)
+
+
+def choose_images(
+    split: pd.DataFrame,
+    images: pd.DataFrame,
+    rois: pd.DataFrame,
+    names: Sequence[str],
+    folders: Mapping[str, str],
+    chunks: int,
+    patients: int = 3,
+) -> list[Shown]:
+    """Read the last of the study's images (by ``names``) of the first training patients.
+
+    First means by id, among patients all of whose regions were built. ``folders`` holds the region
+    masks by chunk.
+    """
+    built = rois[rois["image"] == names[-1]]
+    whole = built.groupby("patient_id")["status"].apply(lambda s: (s == "ok").all())
+    training = set(split.loc[split["cohort"] == "train", "patient_id"])
+    chosen = [patient for patient in sorted(whole[whole].index) if patient in training][:patients]
+    shown = []
+    for patient in chosen:
+        rows = built[built["patient_id"] == patient]
+        rows = rows[rows["image_id"] == rows["image_id"].min()]
+        facts = images[
+            (images["patient_id"] == patient) & (images["image_id"] == rows["image_id"].iloc[0])
+        ]
+        folder = Path(folders[chunk_of(patient, chunks)])
+        shown.append(_read(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
+    return shown
+
+
+def _read(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
+    grey = read_image(facts["image_path"], facts).array
+    masks = {row.roi: read_mask(folder / row.mask_file).array > 0 for row in rows.itertuples()}
+    if grey.ndim == 3:
+        middle = middle_slice(np.any(list(masks.values()), axis=0))
+        grey, masks = grey[middle], {name: mask[middle] for name, mask in masks.items()}
+    return Shown(facts["image_id"], grey, masks)
+
+
+def middle_slice(mask: np.ndarray) -> int:
+    """Return the slice of a volume that holds most of the mask."""
+    return int(mask.sum(axis=(1, 2)).argmax())

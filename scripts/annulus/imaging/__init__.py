@@ -1,0 +1,1 @@
+"""Images and masks: reading, mask quality control and regions of interest."""

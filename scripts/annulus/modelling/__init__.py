@@ -1,0 +1,1 @@
+"""Split, signatures and models, fitted on training patients alone."""

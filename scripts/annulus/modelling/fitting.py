@@ -1,0 +1,309 @@
+"""Fit each kind of model on the training patients and freeze it, with the tables that explain it."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from annulus.clinical.encoding import encode
+from annulus.cohort.dictionary import Column, columns_of
+from annulus.modelling.clinical import ODDS_RATIO_COLUMNS, fit_clinical
+from annulus.modelling.combined import (
+    combined_terms,
+    fit_combined,
+    out_of_fold,
+    out_of_fold_clinical,
+    probability,
+)
+from annulus.modelling.frozen import FrozenModel, Linear, freeze_signature, rad_score
+from annulus.modelling.signature import RadScore, cross_fit, stratified_folds
+from annulus.modelling.threshold import YOUDEN, youden
+
+SELECTION_COLUMNS = [
+    "model", "column", "step_removed", "statistic", "coefficient", "selection_frequency",
+]  # fmt: skip
+TRAINING_COLUMNS = [
+    "patient_id", "linear_predictor", "probability", "probability_out_of_fold",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training patients of one task whose outcome is known: predictors and outcome, by patient."""
+
+    predictors: pd.DataFrame
+    outcome: pd.Series
+
+    def feature_columns(self, images: Iterable[str], roi: str) -> list[str]:
+        """Return the feature columns of one region, over all images."""
+        starts = tuple(f"{image}_{roi}_" for image in images)
+        return [column for column in self.predictors if column.startswith(starts)]
+
+    def summary(self, ranges: pd.DataFrame) -> dict[str, Any]:
+        """Describe the training data for the frozen model: sizes, who, and the range of each term."""
+        patients = "\n".join(self.outcome.index)
+        return {
+            "n": len(self.outcome),
+            "events": int(self.outcome.sum()),
+            "patients_sha256": hashlib.sha256(patients.encode()).hexdigest(),
+            "ranges": {
+                str(term): [float(values.min()), float(values.max())]
+                for term, values in ranges.items()
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A frozen model with its tables; ``path``, ``cv`` and ``cross_fitted`` are a signature's."""
+
+    model: FrozenModel
+    selection: pd.DataFrame
+    odds_ratios: pd.DataFrame
+    training: pd.DataFrame
+    path: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cv: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cross_fitted: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def read_training(predictors: str, outcomes: str, task: str) -> Training:
+    """Read the training cohort's files, keeping the patients whose outcome is known."""
+    known = pd.read_csv(outcomes, dtype={"patient_id": str}).set_index("patient_id")[task].dropna()
+    table = pd.read_parquet(predictors).set_index("patient_id")
+    return Training(table.loc[known.index], known)
+
+
+def fit_signature(
+    training: Training,
+    roi: str,
+    columns: list[str],
+    lasso: Mapping[str, Any],
+    outer_folds: int,
+    seed: int,
+    nested: bool,
+) -> Fitted:
+    """Fit and freeze the signature of one region.
+
+    ``nested`` also cross-fits it inside every outer fold, which combined models need.
+    """
+    features, y = training.predictors[columns], training.outcome.to_numpy()
+    model = RadScore(
+        folds=lasso["folds"],
+        penalty=lasso["penalty"],
+        count=lasso["penalties"],
+        smallest_ratio=lasso["smallest_ratio"],
+        seed=seed,
+    )
+    crossed = cross_fit(model, features, y, outer_folds, seed, nested)
+    model.fit(features, y)
+    linear = freeze_signature(model, columns)
+    scores = crossed.scores
+    overall = scores[scores["outer_set"] == "all"].set_index("patient_id")["score"]
+    name = f"signature_{roi}"
+    note = "" if linear.terms else "no feature was selected: the signature is its intercept"
+    frozen, table = _freeze(
+        name, "signature", linear, linear.of(features), overall, training,
+        features[list(linear.terms)], note,
+    )  # fmt: skip
+    return Fitted(
+        model=frozen,
+        selection=_signature_selection(name, model, columns),
+        odds_ratios=pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
+        training=table,
+        path=_path_table(model, columns),
+        cv=_cv_table(model),
+        cross_fitted=scores,
+    )
+
+
+def fit_clinical_model(
+    training: Training, candidates: Sequence[str], entry_p: float, outer_folds: int, seed: int
+) -> Fitted:
+    """Fit and freeze the clinical model, or freeze that there is none."""
+    columns = {name: columns_of("participants")[name] for name in candidates}
+    y = training.outcome.to_numpy()
+    found = fit_clinical(training.predictors, y, columns, entry_p)
+    folds = stratified_folds(y, outer_folds, seed)
+
+    def refit(table: pd.DataFrame, outcome: np.ndarray) -> Linear | None:
+        return fit_clinical(table, outcome, columns, entry_p).linear
+
+    selection = found.selection.assign(model="clinical").reindex(columns=SELECTION_COLUMNS)
+    odds_ratios = found.odds_ratios.assign(model="clinical").reindex(columns=ODDS_RATIO_COLUMNS)
+    if found.linear is None:
+        return Fitted(
+            FrozenModel("clinical", "clinical", None, found.reason),
+            selection,
+            odds_ratios,
+            pd.DataFrame(columns=TRAINING_COLUMNS),
+        )
+    overall = out_of_fold_clinical(training.predictors, training.outcome, columns, folds, refit)
+    terms = encode(training.predictors, [columns[name] for name in found.kept])
+    frozen, table = _freeze(
+        "clinical", "clinical", found.linear, found.linear.of(terms), overall, training, terms,
+        clinical=found.kept,
+    )  # fmt: skip
+    return Fitted(frozen, selection, odds_ratios, table)
+
+
+def fit_combined_model(
+    training: Training,
+    name: str,
+    signatures: Mapping[str, FrozenModel],
+    cross_fitted: Mapping[str, pd.DataFrame],
+    clinical: Sequence[str],
+    outer_folds: int,
+    seed: int,
+) -> Fitted:
+    """Fit and freeze a model of Rad-scores (by region) and clinical variables.
+
+    Its coefficients are estimated on cross-fitted Rad-scores, so that a signature's optimism on its
+    own patients does not buy it weight; new patients are scored by the frozen signatures.
+    """
+    columns = [columns_of("participants")[variable] for variable in clinical]
+    encoded = encode(training.predictors, columns)
+    y, patients = training.outcome.to_numpy(), training.outcome.index.to_numpy()
+    crossed = {
+        roi: table[table["outer_set"] == "all"].set_index("patient_id")["score"]
+        for roi, table in cross_fitted.items()
+    }
+    usable = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
+    empty = [roi for roi, linear in usable.items() if not linear.terms]
+    terms = combined_terms(crossed, encoded, patients)
+    terms = terms.drop(columns=[rad_score(roi) for roi in empty])
+    found = fit_combined(terms, y)
+    dropped = [*found.dropped, *(rad_score(roi) for roi in empty)]
+    selection = pd.DataFrame(
+        {
+            "model": name,
+            "column": [*terms.columns, *(rad_score(roi) for roi in empty)],
+        }
+    ).reindex(columns=SELECTION_COLUMNS)
+    selection["step_removed"] = np.where(selection["column"].isin(dropped), "does not vary", "")
+    if found.linear is None or found.fit is None:
+        return Fitted(
+            FrozenModel(name, "combined", None, found.reason),
+            selection,
+            pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
+            pd.DataFrame(columns=TRAINING_COLUMNS),
+        )
+    coefficients = dict(zip(found.linear.terms, found.linear.coefficients, strict=True))
+    selection["coefficient"] = selection["column"].map(coefficients)
+    folds = stratified_folds(y, outer_folds, seed)
+    overall = out_of_fold(cross_fitted, encoded, training.outcome, folds)
+    apparent = pd.DataFrame(
+        {rad_score(roi): linear.of(training.predictors) for roi, linear in usable.items()},
+        index=training.predictors.index,
+    )
+    whole = pd.concat([apparent, encoded], axis=1)[list(found.linear.terms)]
+    kept = {roi: linear for roi, linear in usable.items() if rad_score(roi) in found.linear.terms}
+    frozen, table = _freeze(
+        name, "combined", found.linear, found.linear.of(whole), overall, training, whole,
+        clinical=tuple(clinical), signatures=kept,
+    )  # fmt: skip
+    odds_ratios = found.fit.odds_ratios().assign(
+        model=name, analysis="multivariable", note="Rad-scores are cross-fitted"
+    )
+    return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
+
+
+def predict(
+    models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str
+) -> pd.DataFrame:
+    """Score a cohort with every model that there is."""
+    columns: Mapping[str, Column] = columns_of("participants")
+    parts = []
+    for model in models:
+        if model.linear is None:
+            continue
+        scores = model.score(predictors, columns)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "patient_id": predictors["patient_id"],
+                    "cohort": cohort,
+                    "model": model.name,
+                    "linear_predictor": scores,
+                    "probability": probability(scores),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _freeze(
+    name: str,
+    kind: str,
+    linear: Linear,
+    apparent: np.ndarray,
+    out_of_fold_scores: pd.Series,
+    training: Training,
+    ranges: pd.DataFrame,
+    reason: str = "",
+    clinical: tuple[str, ...] = (),
+    signatures: Mapping[str, Linear] | None = None,
+) -> tuple[FrozenModel, pd.DataFrame]:
+    """Choose the cut-off on out-of-fold predictions and put the frozen model together."""
+    held_out = probability(out_of_fold_scores.reindex(training.outcome.index))
+    model = FrozenModel(
+        name=name,
+        kind=kind,
+        linear=linear,
+        reason=reason,
+        clinical=clinical,
+        signatures=signatures or {},
+        threshold=youden(training.outcome.to_numpy(), held_out),
+        threshold_rule=YOUDEN,
+        training=training.summary(ranges),
+    )
+    table = pd.DataFrame(
+        {
+            "patient_id": training.outcome.index,
+            "linear_predictor": apparent,
+            "probability": probability(apparent),
+            "probability_out_of_fold": held_out,
+        }
+    )
+    return model, table
+
+
+def _signature_selection(name: str, model: RadScore, columns: list[str]) -> pd.DataFrame:
+    varies = model.preprocessing_["variance"].varies_
+    removed = np.where(~varies, "variance", np.where(model.coef_ == 0, "lasso", ""))
+    table = pd.DataFrame(
+        {"model": name, "column": columns, "step_removed": removed, "coefficient": model.coef_}
+    )
+    return table.reindex(columns=SELECTION_COLUMNS)
+
+
+def _path_table(model: RadScore, columns: list[str]) -> pd.DataFrame:
+    """Coefficients along the path, of the features that ever have one down to the chosen penalty."""
+    coefficients = model.path_.coefficients
+    ever = np.flatnonzero((coefficients[: model.chosen_ + 1] != 0).any(axis=0))
+    return pd.DataFrame(
+        {
+            "column": np.repeat([columns[i] for i in ever], len(model.path_.penalties)),
+            "penalty": np.tile(model.path_.penalties, len(ever)),
+            "coefficient": coefficients[:, ever].T.ravel(),
+        }
+    )
+
+
+def _cv_table(model: RadScore) -> pd.DataFrame:
+    found = model.cross_validation_
+    table = pd.DataFrame(
+        {
+            "penalty": found.penalties,
+            "deviance": found.mean,
+            "standard_error": found.standard_error,
+            "selected": (model.path_.coefficients != 0).sum(axis=1),
+        }
+    )
+    table["chosen"] = (np.arange(len(table)) == model.chosen_).astype(int)
+    rules = {found.minimum: ["minimum"]}
+    rules.setdefault(found.one_se, []).append("one_se")
+    table["rule"] = [";".join(rules.get(i, [])) for i in range(len(table))]
+    return table

@@ -1,0 +1,186 @@
+"""Which patients a study has, and the one split of them into cohorts."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from annulus.errors import StudyError
+
+FLOW_COLUMNS = ["step", "cohort", "n_in", "n_out", "reason"]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The rows of a flow chart, in order."""
+
+    rows: tuple[dict[str, object], ...] = ()
+
+    def step(self, step: str, n_in: int, n_out: int, reason: str, cohort: str = "all") -> "Flow":
+        """Return the flow with one more step."""
+        row = {"step": step, "cohort": cohort, "n_in": n_in, "n_out": n_out, "reason": reason}
+        return Flow((*self.rows, row))
+
+
+def make_split(
+    participants: pd.DataFrame,
+    lost: pd.DataFrame,
+    extracted: Iterable[str],
+    eligibility: Iterable[Mapping[str, Any]],
+    plan: Mapping[str, Any],
+    tasks: Mapping[str, Mapping[str, Any]],
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Count who is in the study, and give every patient a cohort.
+
+    ``lost`` is ``qc/lost.csv``, ``extracted`` the patients with features. Returns ``split/split.csv``
+    and ``qc/flow.csv``.
+    """
+    people = participants.set_index("patient_id")
+    people, flow = eligible(people, eligibility, Flow())
+    kept = people[~people.index.isin(lost["patient_id"])]
+    flow = flow.step("images and masks usable", len(people), len(kept), _reasons(people, lost))
+    people = kept[kept.index.isin(set(extracted))]
+    flow = flow.step("features extracted", len(kept), len(people), "no feature could be extracted")
+    outcomes = outcomes_of(people, tasks)
+    known = outcomes.notna().any(axis=1)
+    flow = flow.step("outcome known", len(people), int(known.sum()), "the outcome is missing")
+    people, outcomes = people[known], outcomes[known]
+    stratify = plan.get("stratify", next(iter(tasks)))
+    cohort = split_patients(people, plan, outcomes[stratify], seed)
+    placed = cohort.notna()
+    flow = flow.step("in a cohort", len(people), int(placed.sum()), "in none of the split's cohorts")
+    cohort, outcomes = cohort[placed], outcomes[placed]
+    for task, settings in tasks.items():
+        refuse_small_classes(outcomes[[task]], cohort, settings["outer_folds"])
+    for name in plan["cohorts"]:
+        part = outcomes[cohort == name]
+        events = "; ".join(
+            f"{task}: {int(part[task].sum())} events of {int(part[task].notna().sum())}"
+            for task in tasks
+        )
+        flow = flow.step("allocation", int(placed.sum()), len(part), events, name)
+    split = pd.DataFrame({"patient_id": cohort.index, "cohort": cohort.to_numpy()})
+    return split.sort_values("patient_id"), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
+
+
+def of_cohort(participants: pd.DataFrame, split: pd.DataFrame, cohort: str) -> pd.DataFrame:
+    """Return the participants of one cohort, in order of their id."""
+    members = split.loc[split["cohort"] == cohort, "patient_id"]
+    return participants[participants["patient_id"].isin(members)].sort_values("patient_id")
+
+
+def _reasons(people: pd.DataFrame, lost: pd.DataFrame) -> str:
+    counts = lost.loc[lost["patient_id"].isin(people.index), "reason"].value_counts()
+    return "; ".join(f"{reason} ({count})" for reason, count in counts.items()) or "none lost"
+
+
+def outcomes_of(participants: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Return 1, 0 or missing per patient (index) and task."""
+    return pd.DataFrame(
+        {
+            task: _outcome(participants[plan["outcome"]], plan["positive"], plan["negative"])
+            for task, plan in tasks.items()
+        },
+        index=participants.index,
+    )
+
+
+def eligible(
+    participants: pd.DataFrame, conditions: Iterable[Mapping[str, Any]], flow: Flow
+) -> tuple[pd.DataFrame, Flow]:
+    """Keep the patients who meet every condition, counting each step."""
+    for condition in conditions:
+        allowed = {_text(value) for value in condition["values"]}
+        met = participants[condition["column"]].map(_text).isin(allowed)
+        flow = flow.step("eligibility", len(participants), int(met.sum()), condition["reason"])
+        participants = participants[met]
+    return participants, flow
+
+
+def split_patients(
+    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+) -> pd.Series:
+    """Give every patient (index) a cohort; a patient whom no cohort takes has none.
+
+    ``outcome`` balances a random split. Raises StudyError when the plan does not fit the table.
+    """
+    by = {"column": _by_column, "date": _by_date, "random": _by_random}[plan["by"]]
+    cohort = by(participants, plan, outcome, seed)
+    empty = [name for name in plan["cohorts"] if not (cohort == name).any()]
+    if empty:
+        raise StudyError(
+            f"split.cohorts: no patient falls into {', '.join(empty)}. Compare its values with the "
+            "participants table."
+        )
+    return cohort
+
+
+def refuse_small_classes(outcomes: pd.DataFrame, cohort: pd.Series, folds: int) -> None:
+    """Raise StudyError when the training cohort has too few patients of a class to cross-validate."""
+    for task in outcomes:
+        counts = outcomes.loc[cohort[cohort == "train"].index, task].value_counts()
+        fewest = min(int(counts.get(0, 0)), int(counts.get(1, 0)))
+        if fewest < 2 * folds:
+            raise StudyError(
+                f"tasks.{task}: the training cohort has {int(counts.get(1, 0))} patients with and "
+                f"{int(counts.get(0, 0))} without the event; {2 * folds} of each are needed for "
+                f"{folds} outer folds."
+            )
+
+
+def _outcome(values: pd.Series, positive: Sequence[object], negative: Sequence[object]) -> pd.Series:
+    mapping = {_text(v): 0.0 for v in negative} | {_text(v): 1.0 for v in positive}
+    return values.map(_text).map(mapping)
+
+
+def _text(value: object) -> str:
+    """Write 1, 1.0, True and '1' alike, so that config and table values compare."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _by_column(
+    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+) -> pd.Series:
+    if plan["column"] not in participants:
+        raise StudyError(f"split.column: the participants table has no column {plan['column']!r}.")
+    cohort_of = {_text(v): name for name, values in plan["cohorts"].items() for v in values}
+    return participants[plan["column"]].map(_text).map(cohort_of)
+
+
+def _by_date(
+    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+) -> pd.Series:
+    first_days = sorted((str(day), name) for name, day in plan["cohorts"].items())
+    if first_days[0][1] != "train":
+        raise StudyError("split.cohorts: train must begin first when the split is by date.")
+    date = participants["exam_date"].astype("string")
+    cohort = pd.Series(pd.NA, index=participants.index, dtype="string")
+    for day, name in first_days:
+        cohort[(date >= day).fillna(False)] = name
+    return cohort
+
+
+def _by_random(
+    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+) -> pd.Series:
+    """Within each outcome, patients in the order of a seeded hash of their id are dealt by share."""
+    shares = {name: float(share) for name, share in plan["cohorts"].items()}
+    if abs(sum(shares.values()) - 1.0) > 1e-9:
+        raise StudyError(f"split.cohorts: the shares add up to {sum(shares.values()):g}, not 1.")
+    cohort = pd.Series(pd.NA, index=participants.index, dtype="string")
+    for _, group in outcome.fillna(-1.0).groupby(outcome.fillna(-1.0)):
+        order = sorted(group.index, key=lambda p: hashlib.sha256(f"{seed}:{p}".encode()).digest())
+        start, reached = 0, 0.0
+        for name, share in shares.items():
+            reached += share
+            end = round(reached * len(order))
+            cohort[order[start:end]] = name
+            start = end
+    return cohort

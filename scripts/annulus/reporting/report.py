@@ -1,0 +1,257 @@
+"""The study's report: one HTML file with every figure, caption and main number in it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from annulus.figures.style import cohort_title, model_title
+from annulus.tables import read_csv
+
+CAPTIONS = {
+    "flowchart": "Flow of patients through the study.",
+    "roi_overlay": (
+        "Regions of interest over the images of the first three training patients (by id) whose "
+        "regions could all be built."
+    ),
+    "lasso_path": (
+        "Coefficients of each signature along the LASSO path; the dashed line is the penalty that was "
+        "chosen, numbers along the top count selected features."
+    ),
+    "lasso_cv": (
+        "Cross-validated deviance of each signature with one standard error. Dashed: its minimum; "
+        "dotted: the largest penalty within one standard error."
+    ),
+    "roc": "ROC curves with AUC and DeLong 95 % interval; dots mark the frozen training cut-off.",
+    "calibration": (
+        "Calibration of frozen probabilities. Dashed: logistic recalibration; solid: loess, drawn "
+        "with at least 20 patients of either outcome. Bands are 95 % intervals."
+    ),
+    "decision_curve": "Net benefit over the study's stated thresholds, with 95 % bootstrap bands.",
+    "nomogram": (
+        "Nomogram. Add the points of every ruler and read the risk below the total. Rad-scores are "
+        "valid within the range that their ruler shows."
+    ),
+}
+METRICS = {
+    "auc": "AUC",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "accuracy": "Accuracy",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "brier": "Brier",
+    "calibration_slope": "Calibration slope",
+    "calibration_in_the_large": "Calibration-in-the-large",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a report is made of: tables by name, figures (name, path) and models by task, settings."""
+
+    design: Mapping[str, Any]
+    cohort: Mapping[str, Any]
+    synthetic: bool
+    tables: Mapping[str, pd.DataFrame]
+    task_tables: Mapping[str, Mapping[str, pd.DataFrame]]
+    figures: Mapping[str, Sequence[tuple[str, str]]]
+    shown: Mapping[str, Sequence[str]]
+
+
+def study_of(inputs: Any, params: Any) -> Study:
+    """Read a report's inputs (named tables, and lists of one table per task) into a study."""
+    tasks = list(params.design["tasks"])
+    paths = {Path(p).parts[-2:]: p for p in inputs.figures}
+    names = ("problems", "flow", "masks", "rois", "failures", "catalogue", "published")
+    lists = ("performance", "comparisons", "selection", "odds_ratios")
+    return Study(
+        design=params.design,
+        cohort=params.cohort,
+        synthetic=params.synthetic,
+        tables={name: read_csv(inputs[name]) for name in names},
+        task_tables={
+            task: {name: read_csv(_listed(inputs[name])[i]) for name in lists}
+            for i, task in enumerate(tasks)
+        },
+        figures={
+            task: [(name, paths[(task, f"{name}.png")]) for name in params.figures[task]]
+            for task in tasks
+        },
+        shown=params.shown,
+    )
+
+
+def render(study: Study) -> str:
+    """Render the report as HTML that needs no other file and no network."""
+    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True)
+    template = Path(__file__).with_suffix(".html.jinja").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        study=study,
+        tasks={task: _task(study, task) for task in study.design["tasks"]},
+        flow=study.tables["flow"].fillna("").to_dict("records"),
+        quality=_quality(study.tables["masks"]),
+        rings=_rings(study.tables["rois"]),
+        features=_features(study.tables["catalogue"], study.tables["failures"]),
+        warnings=study.tables["problems"].fillna("").to_dict("records"),
+        published=[_published_row(row) for row in study.tables["published"].to_dict("records")],
+        cohort_title=cohort_title,
+        model_title=model_title,
+    )
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with fixed digits, or a dash where it is missing."""
+    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
+    """Write an estimate with its interval where it has one."""
+    estimate = number(row["estimate"], digits)
+    if pd.isna(row["lower"]):
+        return estimate
+    return f"{estimate} ({number(row['lower'], digits)}–{number(row['upper'], digits)})"
+
+
+def _task(study: Study, task: str) -> dict[str, Any]:
+    tables = study.task_tables[task]
+    return {
+        "plan": study.design["tasks"][task],
+        "figures": [
+            {"name": name, "caption": _caption(name), "image": _embedded(path)}
+            for name, path in study.figures[task]
+        ],
+        "performance": _performance_rows(tables["performance"]),
+        "comparisons": [
+            {
+                **row,
+                "difference": with_interval({**row, "estimate": row["difference"]}),
+                "p": p_value(row["p"]),
+            }
+            for row in tables["comparisons"].to_dict("records")
+        ],
+        "odds_ratios": [
+            {
+                **row,
+                "odds_ratio": with_interval({**row, "estimate": row["odds_ratio"]}, 2),
+                "p": p_value(row["p"]),
+                "note": "" if pd.isna(row["note"]) else row["note"],
+            }
+            for row in tables["odds_ratios"].to_dict("records")
+        ],
+        "signatures": _signature_rows(tables["selection"]),
+    }
+
+
+def p_value(p: float) -> str:
+    """Write a p-value as journals do."""
+    if pd.isna(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _performance_rows(performance: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for (cohort, model), group in performance.groupby(["cohort", "model"], sort=False):
+        by_metric = group.set_index("metric")
+        first = group.iloc[0]
+        absent = str(first["note"]) if str(first["note"]).startswith("no model") else ""
+        rows.append(
+            {
+                "cohort": cohort,
+                "model": model,
+                "n": int(first["n"]),
+                "events": int(first["events"]),
+                "absent": absent,
+                "values": [
+                    with_interval(by_metric.loc[metric]) if metric in by_metric.index else "–"
+                    for metric in METRICS
+                ],
+            }
+        )
+    return rows
+
+
+def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
+    kept = selection[selection["model"].str.startswith("signature_")]
+    return [
+        {
+            "model": model,
+            "candidates": len(group),
+            "constant": int((group["step_removed"] == "variance").sum()),
+            "selected": [
+                {"column": row.column, "coefficient": number(row.coefficient, 4)}
+                for row in group[group["step_removed"].isna()].itertuples()
+            ],
+        }
+        for model, group in kept.groupby("model", sort=False)
+    ]
+
+
+def _quality(masks: pd.DataFrame) -> dict[str, Any]:
+    reasons = masks["reasons"].dropna().str.split(";").explode().value_counts()
+    return {
+        "decisions": masks["decision"].value_counts().to_dict(),
+        "reasons": {str(code): int(count) for code, count in reasons.items()},
+    }
+
+
+def _rings(rois: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = []
+    for (roi, kind), group in rois.groupby(["roi", "kind"], sort=False):
+        rows.append(
+            {
+                "roi": roi,
+                "kind": kind,
+                "n": len(group),
+                "usable": int((group["status"] == "ok").sum()),
+                "voxels": f"{group['voxels'].median():.0f}",
+                "unit": group["unit"].iloc[0],
+                "width": "–" if kind == "tumour" else f"{group['inner'].iloc[0]:g} to "
+                f"{group['outer'].iloc[0]:g}",
+                "achieved": number(group["achieved"].median(), 2),
+                "lost": f"{group['lost_fraction'].mean():.1%}",
+            }
+        )
+    return rows
+
+
+def _features(catalogue: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
+    counts = catalogue.groupby(["image", "filter"], sort=False).size()
+    return {
+        "columns": len(catalogue),
+        "constant": int(catalogue["constant"].sum()),
+        "failures": len(failures),
+        "by_filter": [(i, f, int(n)) for (i, f), n in counts.items()],
+    }
+
+
+def _published_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    agrees = row["agrees"]
+    return {
+        **row,
+        "here": with_interval({**row, "estimate": row["here"]}),
+        "agrees": "no interval here" if pd.isna(agrees) else ("yes" if agrees else "no"),
+        "note": "" if pd.isna(row["note"]) else row["note"],
+    }
+
+
+def _caption(name: str) -> str:
+    for figure, caption in CAPTIONS.items():
+        if name == figure:
+            return caption
+        if name.startswith(f"{figure}_"):
+            return f"{cohort_title(name.removeprefix(f'{figure}_'))}. {caption}"
+    raise AssertionError(f"the figure {name} has no caption")
+
+
+def _embedded(path: str) -> str:
+    return base64.b64encode(Path(path).read_bytes()).decode("ascii")
+
+
+def _listed(value: str | Sequence[str]) -> Sequence[str]:
+    return [value] if isinstance(value, str) else value

@@ -1,0 +1,1 @@
+"""SYNTHETIC patients with a known truth."""

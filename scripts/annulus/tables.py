@@ -1,0 +1,86 @@
+"""Tables and small files, always written whole."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+# Columns whose values are names even where they look like numbers.
+TEXT_COLUMNS = ("patient_id", "image_id", "rater", "outer_set", "row")
+
+
+def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
+    """Call ``write`` with a temporary name beside ``path``, then rename it to ``path``.
+
+    A job that is killed leaves the old file or none, never half of one.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        write(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` as UTF-8."""
+    write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write ``content`` as indented JSON; numbers that are not finite are refused."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    return content
+
+
+def write_csv(
+    path: str | Path,
+    rows: pd.DataFrame | Iterable[Mapping[str, Any]],
+    columns: Iterable[str] | None = None,
+) -> None:
+    """Write a UTF-8 CSV with a header; an empty cell is a missing value.
+
+    ``columns`` come first and are present even when ``rows`` is empty; others follow as they are.
+    """
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    if columns is not None:
+        first = list(columns)
+        table = table.reindex(columns=first + [c for c in table.columns if c not in first])
+    write_whole(path, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
+
+
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """Read a CSV whose only missing value is the empty cell; identifiers stay text."""
+    table: pd.DataFrame = pd.read_csv(
+        path, dtype=dict.fromkeys(TEXT_COLUMNS, str), keep_default_na=False, na_values=[""]
+    )
+    return table
+
+
+def read_text_csv(path: str | Path) -> pd.DataFrame:
+    """Read a CSV with every cell as it is written; empty cells are missing."""
+    table: pd.DataFrame = pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
+    return table
+
+
+def concat_csv(paths: Iterable[str | Path]) -> pd.DataFrame:
+    """Read several CSV files of the same columns below one another, keeping empty ones' columns."""
+    tables = [read_csv(path) for path in paths]
+    filled = [table for table in tables if len(table)]
+    return pd.concat(filled, ignore_index=True) if filled else tables[0]
+
+
+def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file without an index."""
+    write_whole(path, lambda partial: table.to_parquet(partial, index=False))

@@ -1,0 +1,18 @@
+"""Draw the calibration of a cohort."""
+
+from annulus.job import log_to
+
+log_to(snakemake.log[0])
+
+from annulus.figures.curves import calibration_figure
+from annulus.figures.style import save
+from annulus.tables import read_csv
+
+figure, table = calibration_figure(
+    read_csv(snakemake.input.curves),
+    read_csv(snakemake.input.predictions),
+    read_csv(snakemake.input.performance),
+    snakemake.wildcards.cohort,
+    snakemake.params.models,
+)
+save(figure, snakemake.output, table, snakemake.params.synthetic)

@@ -1,0 +1,82 @@
+# Who is in the study: participants checked against the data dictionary before any image is read.
+
+if SIMULATED:
+
+    rule simulate_patients:
+        output:
+            participants="<results>/simulation/patients.csv",
+            truth="<results>/simulation/truth.csv",
+        log:
+            "<logs>/simulate_patients.log",
+        params:
+            cohorts=COHORT_COUNTS,
+            event_share=COHORT["event_share"],
+            seed=COHORT["seed"],
+            code=code_of("simulate_patients.py"),
+        conda:
+            "../../envs/annulus.yaml"
+        script:
+            "../../scripts/simulate_patients.py"
+
+    for CHUNK in CHUNKS:
+
+        rule:
+            name:
+                f"simulate_images_{CHUNK}"
+            input:
+                participants="<results>/simulation/patients.csv",
+                truth="<results>/simulation/truth.csv",
+            output:
+                simulated_files(CHUNK),
+            log:
+                f"<logs>/simulate_images/{CHUNK}.log",
+            params:
+                patients=chunk_patients(CHUNK),
+                seed=COHORT["seed"],
+                code=code_of("simulate_images.py"),
+            conda:
+                "../../envs/annulus.yaml"
+            script:
+                "../../scripts/simulate_images.py"
+
+
+rule check_cohort:
+    input:
+        unpack(cohort_tables),
+    output:
+        problems="<results>/cohort/problems.csv",
+        read=temp("<results>/cohort/read.csv"),
+    log:
+        "<logs>/check_cohort.log",
+    params:
+        cohort=COHORT["name"],
+        folder=IMAGE_FOLDER,
+        simulated=SIMULATED,
+        participants=COHORT.get("participants", {"file": "patients.csv"}),
+        images=COHORT.get("images"),
+        needed=needed_columns(),
+        code=code_of("check_cohort.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/check_cohort.py"
+
+
+rule accept_cohort:
+    input:
+        problems="<results>/cohort/problems.csv",
+        read="<results>/cohort/read.csv",
+    output:
+        participants=report(
+            "<results>/cohort/participants.csv",
+            caption="../report/participants.rst",
+            category="Cohort",
+        ),
+    log:
+        "<logs>/accept_cohort.log",
+    params:
+        code=code_of("accept_cohort.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/accept_cohort.py"

@@ -1,0 +1,90 @@
+# What the frozen models are worth, per cohort.
+
+
+rule join_predictions:
+    input:
+        predictions=collect(
+            "<results>/tasks/{{task}}/parts/predictions_{cohort}.csv", cohort=COHORTS
+        ),
+        outcomes=collect("<results>/split/{cohort}/outcomes.csv", cohort=COHORTS),
+        training=training_files,
+    output:
+        predictions="<results>/tasks/{task}/predictions.csv",
+    log:
+        "<logs>/join_predictions/{task}.log",
+    params:
+        cohorts=COHORTS,
+        models=models_of_task,
+        synthetic=SIMULATED,
+        code=code_of("join_predictions.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/join_predictions.py"
+
+
+rule evaluate:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        models=model_files,
+    output:
+        performance=report(
+            "<results>/tasks/{task}/performance.csv",
+            caption="../report/performance.rst",
+            category="{task}",
+        ),
+        comparisons=report(
+            "<results>/tasks/{task}/comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="{task}",
+        ),
+        calibration="<results>/tasks/{task}/calibration.csv",
+        decision_curve="<results>/tasks/{task}/decision_curve.csv",
+    log:
+        "<logs>/evaluate/{task}.log",
+    params:
+        compared=shown_models_of,
+        thresholds=from_task("decision", "thresholds"),
+        bootstraps=from_task("bootstraps"),
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("evaluate.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule draw_up_nomogram:
+    input:
+        model=lookup_nomogram,
+    output:
+        nomogram="<results>/tasks/{task}/nomogram.csv",
+    log:
+        "<logs>/draw_up_nomogram/{task}.log",
+    params:
+        code=code_of("draw_up_nomogram.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/draw_up_nomogram.py"
+
+
+rule compare_with_published:
+    input:
+        performance=task_files("performance"),
+    output:
+        published=report(
+            "<results>/published.csv", caption="../report/published.rst", category="Published"
+        ),
+    log:
+        "<logs>/compare_with_published.log",
+    params:
+        published=DESIGN["published"],
+        tasks=list(TASKS),
+        synthetic=SIMULATED,
+        code=code_of("compare_with_published.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/compare_with_published.py"

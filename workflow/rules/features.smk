@@ -1,0 +1,51 @@
+# Radiomics features of every region of every image, a chunk of patients per job.
+
+
+rule extract_features:
+    input:
+        files=chunk_files,
+        images="<results>/qc/chunks/{chunk}/images.csv",
+        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        rois="<results>/rois/chunks/{chunk}.csv",
+        mask_folder=ancient("<results>/qc/masks/{chunk}"),
+        roi_folder=ancient("<results>/rois/masks/{chunk}"),
+    output:
+        features="<results>/features/chunks/{chunk}.parquet",
+        failures="<results>/features/chunks/{chunk}_failures.csv",
+    log:
+        "<logs>/extract_features/{chunk}.log",
+    benchmark:
+        "<benchmarks>/extract_features/{chunk}.tsv"
+    params:
+        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
+        code=code_of("extract_features.py"),
+    resources:
+        mem_mb=2000,
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/extract_features.py"
+
+
+rule join_features:
+    input:
+        features=collect("<results>/features/chunks/{chunk}.parquet", chunk=CHUNKS),
+        failures=collect("<results>/features/chunks/{chunk}_failures.csv", chunk=CHUNKS),
+        images="<results>/cohort/images.csv",
+    output:
+        features="<results>/features/features.parquet",
+        catalogue="<results>/features/catalogue.csv",
+        failures="<results>/features/failures.csv",
+    log:
+        "<logs>/join_features.log",
+    params:
+        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
+        several={name: image["several"] for name, image in DESIGN["images"].items()},
+        kinds={roi: region["kind"] for roi, region in DESIGN["regions"]["rois"].items()},
+        code=code_of("join_features.py"),
+    resources:
+        mem_mb=4000,
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/join_features.py"

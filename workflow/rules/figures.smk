@@ -1,0 +1,202 @@
+# Figures, each as PDF and PNG beside the CSV that it was drawn from.
+
+
+rule figure_flowchart:
+    input:
+        flow="<results>/qc/flow.csv",
+    output:
+        pdf="<results>/figures/{task}/flowchart.pdf",
+        png=report(
+            "<results>/figures/{task}/flowchart.png",
+            caption="../report/flowchart.rst",
+            category="{task}",
+            labels={"figure": "flow chart"},
+        ),
+        csv="<results>/figures/{task}/flowchart.csv",
+    log:
+        "<logs>/figure_flowchart/{task}.log",
+    params:
+        synthetic=SIMULATED,
+        code=code_of("figure_flowchart.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_flowchart.py"
+
+
+rule figure_roi_overlay:
+    input:
+        split="<results>/split/split.csv",
+        rois="<results>/rois/rois.csv",
+        images="<results>/cohort/images.csv",
+        folders=ancient(collect("<results>/rois/masks/{chunk}", chunk=CHUNKS)),
+    output:
+        pdf="<results>/figures/{task}/roi_overlay.pdf",
+        png=report(
+            "<results>/figures/{task}/roi_overlay.png",
+            caption="../report/roi_overlay.rst",
+            category="{task}",
+            labels={"figure": "regions of interest"},
+        ),
+        csv="<results>/figures/{task}/roi_overlay.csv",
+    log:
+        "<logs>/figure_roi_overlay/{task}.log",
+    params:
+        images=list(DESIGN["images"]),
+        chunks=COHORT["chunks"],
+        synthetic=SIMULATED,
+        code=code_of("figure_roi_overlay.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_roi_overlay.py"
+
+
+rule figure_lasso_path:
+    input:
+        paths=path_files,
+        cv=cv_files,
+    output:
+        pdf="<results>/figures/{task}/lasso_path.pdf",
+        png=report(
+            "<results>/figures/{task}/lasso_path.png",
+            caption="../report/lasso.rst",
+            category="{task}",
+            labels={"figure": "LASSO path"},
+        ),
+        csv="<results>/figures/{task}/lasso_path.csv",
+    log:
+        "<logs>/figure_lasso_path/{task}.log",
+    params:
+        signatures=from_task("signatures"),
+        synthetic=SIMULATED,
+        code=code_of("figure_lasso_path.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_lasso_path.py"
+
+
+rule figure_lasso_cv:
+    input:
+        cv=cv_files,
+    output:
+        pdf="<results>/figures/{task}/lasso_cv.pdf",
+        png=report(
+            "<results>/figures/{task}/lasso_cv.png",
+            caption="../report/lasso.rst",
+            category="{task}",
+            labels={"figure": "LASSO cross-validation"},
+        ),
+        csv="<results>/figures/{task}/lasso_cv.csv",
+    log:
+        "<logs>/figure_lasso_cv/{task}.log",
+    params:
+        signatures=from_task("signatures"),
+        synthetic=SIMULATED,
+        code=code_of("figure_lasso_cv.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_lasso_cv.py"
+
+
+rule figure_roc:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        performance="<results>/tasks/{task}/performance.csv",
+    output:
+        pdf="<results>/figures/{task}/roc_{cohort}.pdf",
+        png=report(
+            "<results>/figures/{task}/roc_{cohort}.png",
+            caption="../report/roc.rst",
+            category="{task}",
+            labels={"figure": "ROC", "cohort": "{cohort}"},
+        ),
+        csv="<results>/figures/{task}/roc_{cohort}.csv",
+    log:
+        "<logs>/figure_roc/{task}_{cohort}.log",
+    params:
+        models=shown_models_of,
+        synthetic=SIMULATED,
+        code=code_of("figure_roc.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_roc.py"
+
+
+rule figure_calibration:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        performance="<results>/tasks/{task}/performance.csv",
+        curves="<results>/tasks/{task}/calibration.csv",
+    output:
+        pdf="<results>/figures/{task}/calibration_{cohort}.pdf",
+        png=report(
+            "<results>/figures/{task}/calibration_{cohort}.png",
+            caption="../report/calibration.rst",
+            category="{task}",
+            labels={"figure": "calibration", "cohort": "{cohort}"},
+        ),
+        csv="<results>/figures/{task}/calibration_{cohort}.csv",
+    log:
+        "<logs>/figure_calibration/{task}_{cohort}.log",
+    params:
+        models=shown_models_of,
+        synthetic=SIMULATED,
+        code=code_of("figure_calibration.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_calibration.py"
+
+
+rule figure_decision_curve:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        curves="<results>/tasks/{task}/decision_curve.csv",
+    output:
+        pdf="<results>/figures/{task}/decision_curve_{cohort}.pdf",
+        png=report(
+            "<results>/figures/{task}/decision_curve_{cohort}.png",
+            caption="../report/decision_curve.rst",
+            category="{task}",
+            labels={"figure": "decision curve", "cohort": "{cohort}"},
+        ),
+        csv="<results>/figures/{task}/decision_curve_{cohort}.csv",
+    log:
+        "<logs>/figure_decision_curve/{task}_{cohort}.log",
+    params:
+        models=shown_models_of,
+        decision=from_task("decision", "description"),
+        synthetic=SIMULATED,
+        code=code_of("figure_decision_curve.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_decision_curve.py"
+
+
+rule figure_nomogram:
+    input:
+        nomogram="<results>/tasks/{task}/nomogram.csv",
+    output:
+        pdf="<results>/figures/{task}/nomogram.pdf",
+        png=report(
+            "<results>/figures/{task}/nomogram.png",
+            caption="../report/nomogram.rst",
+            category="{task}",
+            labels={"figure": "nomogram"},
+        ),
+        csv="<results>/figures/{task}/nomogram.csv",
+    log:
+        "<logs>/figure_nomogram/{task}.log",
+    params:
+        outcome=from_task("label"),
+        synthetic=SIMULATED,
+        code=code_of("figure_nomogram.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/figure_nomogram.py"

@@ -1,0 +1,82 @@
+# Mask quality control, then regions of interest, a chunk of patients per job.
+# The accepted cohort and the joined control only have to come first (ancient): a change to them must
+# not recompute chunks that it does not concern.
+
+
+rule check_masks:
+    input:
+        accepted=ancient("<results>/cohort/participants.csv"),
+        files=chunk_files,
+    output:
+        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        images="<results>/qc/chunks/{chunk}/images.csv",
+        folder=directory("<results>/qc/masks/{chunk}"),
+    log:
+        "<logs>/check_masks/{chunk}.log",
+    params:
+        rows=chunk_rows,
+        qc=DESIGN["qc"],
+        unit=DESIGN["regions"].get("unit", "px"),
+        code=code_of("check_masks.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/check_masks.py"
+
+
+rule join_masks:
+    input:
+        participants="<results>/cohort/participants.csv",
+        masks=collect("<results>/qc/chunks/{chunk}/masks.csv", chunk=CHUNKS),
+        images=collect("<results>/qc/chunks/{chunk}/images.csv", chunk=CHUNKS),
+    output:
+        masks=report(
+            "<results>/qc/masks.csv", caption="../report/masks.rst", category="Quality control"
+        ),
+        images="<results>/cohort/images.csv",
+        lost="<results>/qc/lost.csv",
+    log:
+        "<logs>/join_masks.log",
+    params:
+        images=list(DESIGN["images"]),
+        maximum_lost_share=lookup(dpath="qc/maximum_lost_share", within=DESIGN),
+        code=code_of("join_masks.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/join_masks.py"
+
+
+rule build_regions:
+    input:
+        passed=ancient("<results>/qc/lost.csv"),
+        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        images="<results>/qc/chunks/{chunk}/images.csv",
+        folder=ancient("<results>/qc/masks/{chunk}"),
+    output:
+        rois="<results>/rois/chunks/{chunk}.csv",
+        folder=directory("<results>/rois/masks/{chunk}"),
+    log:
+        "<logs>/build_regions/{chunk}.log",
+    params:
+        regions=DESIGN["regions"],
+        code=code_of("build_regions.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/build_regions.py"
+
+
+rule join_regions:
+    input:
+        collect("<results>/rois/chunks/{chunk}.csv", chunk=CHUNKS),
+    output:
+        rois="<results>/rois/rois.csv",
+    log:
+        "<logs>/join_regions.log",
+    params:
+        code=code_of("join_regions.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/join_regions.py"

@@ -1,0 +1,50 @@
+# Patients shared out over cohorts, once, and a folder per cohort. Rules that train read split/train/ alone,
+# and outcomes of the other cohorts are read only when frozen models are evaluated.
+
+
+rule split_patients:
+    input:
+        participants="<results>/cohort/participants.csv",
+        lost="<results>/qc/lost.csv",
+        features="<results>/features/features.parquet",
+    output:
+        split="<results>/split/split.csv",
+        flow="<results>/qc/flow.csv",
+    log:
+        "<logs>/split_patients.log",
+    params:
+        eligibility=DESIGN["eligibility"],
+        plan=DESIGN["split"],
+        tasks={
+            name: {key: task[key] for key in ("outcome", "positive", "negative", "outer_folds")}
+            for name, task in TASKS.items()
+        },
+        seed=DESIGN["seed"],
+        code=code_of("split_patients.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/split_patients.py"
+
+
+rule share_out:
+    input:
+        split="<results>/split/split.csv",
+        participants="<results>/cohort/participants.csv",
+        features="<results>/features/features.parquet",
+    output:
+        predictors="<results>/split/{cohort}/predictors.parquet",
+        outcomes="<results>/split/{cohort}/outcomes.csv",
+    log:
+        "<logs>/share_out/{cohort}.log",
+    params:
+        clinical=clinical_variables(),
+        tasks={
+            name: {key: task[key] for key in ("outcome", "positive", "negative")}
+            for name, task in TASKS.items()
+        },
+        code=code_of("share_out.py"),
+    conda:
+        "../../envs/annulus.yaml"
+    script:
+        "../../scripts/share_out.py"
