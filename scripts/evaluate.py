@@ -10,6 +10,7 @@ from annulus.evaluation.performance import (
     comparisons,
     decision_table,
     performance,
+    roc_table,
 )
 from annulus.modelling.frozen import FrozenModel
 from annulus.tables import read_csv, read_json, write_csv
@@ -22,6 +23,7 @@ predictions = read_csv(snakemake.input.predictions)
 synthetic = params.synthetic
 write_csv(snakemake.output.performance, performance(predictions, cutoffs, absent, synthetic))
 write_csv(snakemake.output.comparisons, comparisons(predictions, params.compared, synthetic))
+write_csv(snakemake.output.roc, roc_table(predictions, synthetic))
 write_csv(snakemake.output.calibration, calibration_table(predictions, synthetic))
 grid = thresholds_between(*params.thresholds)
 curves = decision_table(predictions, grid, params.bootstraps, params.seed, synthetic)

@@ -9,6 +9,7 @@ from annulus.figures.style import save
 from annulus.tables import read_csv
 
 figure, table = roc_figure(
+    read_csv(snakemake.input.curves),
     read_csv(snakemake.input.predictions),
     read_csv(snakemake.input.performance),
     snakemake.wildcards.cohort,

@@ -10,9 +10,7 @@ from annulus.tables import write_csv, write_json
 params, task, roi = snakemake.params, snakemake.wildcards.task, snakemake.wildcards.roi
 training = read_training(snakemake.input.predictors, snakemake.input.outcomes, task)
 columns = training.feature_columns(params.images, roi)
-fitted = fit_signature(
-    training, roi, columns, params.lasso, params.outer_folds, params.seed, params.nested
-)
+fitted = fit_signature(training, roi, columns, params.lasso, params.outer_folds, params.seed, params.nested)
 write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training", "path", "cv", "cross_fitted"):
     write_csv(snakemake.output[name], getattr(fitted, name))

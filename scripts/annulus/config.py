@@ -118,9 +118,7 @@ def _laid_over(below: Settings, above: Mapping[str, Any]) -> Settings:
     for key, value in above.items():
         old = merged.get(key)
         merged[key] = (
-            _laid_over(old, value)
-            if isinstance(old, dict) and isinstance(value, Mapping)
-            else value
+            _laid_over(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
         )
     return merged
 
@@ -149,13 +147,13 @@ def _in_words(error: ValidationError) -> Iterator[str]:
     key = ".".join(str(part) for part in error.absolute_path) or "top level"
     shown = repr(error.instance)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    allowed = error.validator_value
+    allowed: Any = error.validator_value
+    schema: Any = error.schema
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = sorted(error.schema.get("properties", {}))
+        known = sorted(schema.get("properties", {}))
         for extra in sorted(set(map(str, error.instance)) - set(known)):
             yield (
-                f"{key}: the key {extra!r} is not known{_nearest(extra, known)}. "
-                f"Allowed: {', '.join(known)}."
+                f"{key}: the key {extra!r} is not known{_nearest(extra, known)}. Allowed: {', '.join(known)}."
             )
     elif error.validator == "required" and isinstance(error.instance, dict):
         missing = [name for name in allowed if name not in error.instance]

@@ -18,7 +18,7 @@ def log_to(path: str) -> None:
     written with its traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    stream = open(path, "w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
+    stream = Path(path).open("w", encoding="utf-8")  # noqa: SIM115 (open until the process ends)
     logging.basicConfig(
         stream=stream,
         level=logging.INFO,

@@ -8,13 +8,13 @@ if SIMULATED:
             truth="<results>/simulation/truth.csv",
         log:
             "<logs>/simulate_patients.log",
+        conda:
+            "../../envs/annulus.yaml"
         params:
             cohorts=COHORT_COUNTS,
             event_share=COHORT["event_share"],
             seed=COHORT["seed"],
             code=code_of("simulate_patients.py"),
-        conda:
-            "../../envs/annulus.yaml"
         script:
             "../../scripts/simulate_patients.py"
 
@@ -30,12 +30,12 @@ if SIMULATED:
                 simulated_files(CHUNK),
             log:
                 f"<logs>/simulate_images/{CHUNK}.log",
+            conda:
+                "../../envs/annulus.yaml"
             params:
                 patients=chunk_patients(CHUNK),
                 seed=COHORT["seed"],
                 code=code_of("simulate_images.py"),
-            conda:
-                "../../envs/annulus.yaml"
             script:
                 "../../scripts/simulate_images.py"
 
@@ -48,6 +48,8 @@ rule check_cohort:
         read=temp("<results>/cohort/read.csv"),
     log:
         "<logs>/check_cohort.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         cohort=COHORT["name"],
         folder=IMAGE_FOLDER,
@@ -56,8 +58,6 @@ rule check_cohort:
         images=COHORT.get("images"),
         needed=needed_columns(),
         code=code_of("check_cohort.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/check_cohort.py"
 
@@ -74,9 +74,9 @@ rule accept_cohort:
         ),
     log:
         "<logs>/accept_cohort.log",
-    params:
-        code=code_of("accept_cohort.py"),
     conda:
         "../../envs/annulus.yaml"
+    params:
+        code=code_of("accept_cohort.py"),
     script:
         "../../scripts/accept_cohort.py"

@@ -1,13 +1,16 @@
 # The study that is run: its configuration, patients and chunks. Functions only; rules are elsewhere.
 
+import os
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(str(workflow.current_basedir)).parent.parent
-# The library lies beside the scripts, so that reading the workflow needs no installation.
+# The library beside the scripts is the one whose code is hashed, so it is the one that jobs must use,
+# even where another copy is installed.
 sys.path.insert(0, str(ROOT / "scripts"))
+os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 
 from annulus import codehash
 from annulus.cohort import sources
@@ -33,7 +36,7 @@ TASKS = DESIGN["tasks"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
 MODEL_TABLES = ["selection", "odds_ratios", "predictions"]
-EVALUATION_TABLES = ["performance", "comparisons", "calibration", "decision_curve"]
+EVALUATION_TABLES = ["performance", "comparisons", "roc", "calibration", "decision_curve"]
 SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
@@ -54,9 +57,14 @@ def read_manifest():
             images = sources.read_source(COHORT["folder"], COHORT["images"])
         except StudyError as error:
             raise WorkflowError(str(error)) from None
-        rows = sources.manifest_rows(images, {row.get("patient_id", "") for row in patients})
+        rows = sources.manifest_rows(
+            images, {row.get("patient_id", "") for row in patients}
+        )
     paths = ("image_path", "mask_path")
-    placed = [{**row, **{p: f"{IMAGE_FOLDER}/{row[p]}" for p in paths if row.get(p)}} for row in rows]
+    placed = [
+        {**row, **{p: f"{IMAGE_FOLDER}/{row[p]}" for p in paths if row.get(p)}}
+        for row in rows
+    ]
     return sources.used_rows(placed, DESIGN["images"])
 
 
@@ -76,7 +84,9 @@ def chunk_rows(wildcards):
 def chunk_files(wildcards):
     """Return a chunk's image and mask files; one that is missing is left to quality control."""
     rows = CHUNKS[wildcards.chunk]
-    files = {row.get(key, "") for row in rows for key in ("image_path", "mask_path")} - {""}
+    files = {
+        row.get(key, "") for row in rows for key in ("image_path", "mask_path")
+    } - {""}
     return sorted(file for file in files if SIMULATED or Path(file).is_file())
 
 
@@ -88,7 +98,9 @@ def chunk_patients(chunk):
 def simulated_files(chunk):
     """Return the files that simulating a chunk writes."""
     names = [
-        name for patient in chunk_patients(chunk) for name in roster.image_files(patient).values()
+        name
+        for patient in chunk_patients(chunk)
+        for name in roster.image_files(patient).values()
     ]
     return [f"{IMAGE_FOLDER}/{name}" for name in names]
 
@@ -98,7 +110,8 @@ def cohort_tables(wildcards):
     if SIMULATED:
         return {"participants": f"{RESULTS}/simulation/patients.csv"}
     return {
-        kind: f"{COHORT['folder']}/{COHORT[kind]['file']}" for kind in ("participants", "images")
+        kind: f"{COHORT['folder']}/{COHORT[kind]['file']}"
+        for kind in ("participants", "images")
     }
 
 
@@ -107,7 +120,9 @@ def needed_columns():
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
     needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
-    needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[split["by"]]
+    needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[
+        split["by"]
+    ]
     return sorted(set(needed))
 
 
@@ -119,7 +134,11 @@ def clinical_variables():
 def task_variables(task):
     """Return the clinical variables of a task's models."""
     plan = TASKS[task]
-    used = [variable for parts in plan["combined"].values() for variable in parts["clinical"]]
+    used = [
+        variable
+        for parts in plan["combined"].values()
+        for variable in parts["clinical"]
+    ]
     return sorted({*plan["clinical"]["candidates"], *used})
 
 
@@ -127,7 +146,11 @@ def models_of(task):
     """Return a task's models, in the order of tables and figures."""
     plan = TASKS[task]
     clinical = ["clinical"] if plan["clinical"]["candidates"] else []
-    return [*(f"signature_{roi}" for roi in plan["signatures"]), *clinical, *plan["combined"]]
+    return [
+        *(f"signature_{roi}" for roi in plan["signatures"]),
+        *clinical,
+        *plan["combined"],
+    ]
 
 
 def shown_models(task):
@@ -144,7 +167,10 @@ def model_files(wildcards):
 def part_files(wildcards, table):
     """Return one table of every model of a task."""
     models = models_of(wildcards.task)
-    return [f"{RESULTS}/tasks/{wildcards.task}/parts/{model}/{table}.csv" for model in models]
+    return [
+        f"{RESULTS}/tasks/{wildcards.task}/parts/{model}/{table}.csv"
+        for model in models
+    ]
 
 
 def selection_files(wildcards):
@@ -165,7 +191,10 @@ def training_files(wildcards):
 def signature_files(wildcards, table):
     """Return one table of every signature of a task."""
     rois = TASKS[wildcards.task]["signatures"]
-    return [f"{RESULTS}/tasks/{wildcards.task}/parts/signature_{roi}/{table}.csv" for roi in rois]
+    return [
+        f"{RESULTS}/tasks/{wildcards.task}/parts/signature_{roi}/{table}.csv"
+        for roi in rois
+    ]
 
 
 def path_files(wildcards):
@@ -181,7 +210,9 @@ def cv_files(wildcards):
 def combined_signatures(wildcards):
     """Return the frozen signatures that a combined model uses."""
     rois = TASKS[wildcards.task]["combined"][wildcards.combined]["signatures"]
-    return [f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois]
+    return [
+        f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois
+    ]
 
 
 def combined_scores(wildcards):
@@ -231,7 +262,9 @@ def models_of_task(wildcards):
 
 def task_figures(task):
     """Name the figures of a task."""
-    names = [f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]]
+    names = [
+        f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]
+    ]
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
 
@@ -239,7 +272,9 @@ def task_figures(task):
 def all_figures():
     """Return the PNG of every figure of the study; PDF and CSV come with it."""
     return [
-        f"{RESULTS}/figures/{task}/{name}.png" for task in TASKS for name in task_figures(task)
+        f"{RESULTS}/figures/{task}/{name}.png"
+        for task in TASKS
+        for name in task_figures(task)
     ]
 
 

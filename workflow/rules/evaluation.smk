@@ -12,13 +12,13 @@ rule join_predictions:
         predictions="<results>/tasks/{task}/predictions.csv",
     log:
         "<logs>/join_predictions/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         cohorts=COHORTS,
         models=models_of_task,
         synthetic=SIMULATED,
         code=code_of("join_predictions.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/join_predictions.py"
 
@@ -38,10 +38,13 @@ rule evaluate:
             caption="../report/comparisons.rst",
             category="{task}",
         ),
+        roc="<results>/tasks/{task}/roc.csv",
         calibration="<results>/tasks/{task}/calibration.csv",
         decision_curve="<results>/tasks/{task}/decision_curve.csv",
     log:
         "<logs>/evaluate/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         compared=shown_models_of,
         thresholds=from_task("decision", "thresholds"),
@@ -49,8 +52,6 @@ rule evaluate:
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("evaluate.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/evaluate.py"
 
@@ -62,10 +63,10 @@ rule draw_up_nomogram:
         nomogram="<results>/tasks/{task}/nomogram.csv",
     log:
         "<logs>/draw_up_nomogram/{task}.log",
-    params:
-        code=code_of("draw_up_nomogram.py"),
     conda:
         "../../envs/annulus.yaml"
+    params:
+        code=code_of("draw_up_nomogram.py"),
     script:
         "../../scripts/draw_up_nomogram.py"
 
@@ -75,16 +76,18 @@ rule compare_with_published:
         performance=task_files("performance"),
     output:
         published=report(
-            "<results>/published.csv", caption="../report/published.rst", category="Published"
+            "<results>/published.csv",
+            caption="../report/published.rst",
+            category="Published",
         ),
     log:
         "<logs>/compare_with_published.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         published=DESIGN["published"],
         tasks=list(TASKS),
         synthetic=SIMULATED,
         code=code_of("compare_with_published.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/compare_with_published.py"

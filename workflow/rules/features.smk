@@ -16,13 +16,16 @@ rule extract_features:
         "<logs>/extract_features/{chunk}.log",
     benchmark:
         "<benchmarks>/extract_features/{chunk}.tsv"
-    params:
-        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
-        code=code_of("extract_features.py"),
-    resources:
-        mem_mb=2000,
     conda:
         "../../envs/annulus.yaml"
+    resources:
+        mem_mb=2000,
+    params:
+        settings={
+            name: STUDY.imaging[image["settings"]]
+            for name, image in DESIGN["images"].items()
+        },
+        code=code_of("extract_features.py"),
     script:
         "../../scripts/extract_features.py"
 
@@ -38,14 +41,17 @@ rule join_features:
         failures="<results>/features/failures.csv",
     log:
         "<logs>/join_features.log",
+    conda:
+        "../../envs/annulus.yaml"
+    resources:
+        mem_mb=4000,
     params:
-        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
+        settings={
+            name: STUDY.imaging[image["settings"]]
+            for name, image in DESIGN["images"].items()
+        },
         several={name: image["several"] for name, image in DESIGN["images"].items()},
         kinds={roi: region["kind"] for roi, region in DESIGN["regions"]["rois"].items()},
         code=code_of("join_features.py"),
-    resources:
-        mem_mb=4000,
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/join_features.py"

@@ -15,11 +15,11 @@ rule figure_flowchart:
         csv="<results>/figures/{task}/flowchart.csv",
     log:
         "<logs>/figure_flowchart/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         synthetic=SIMULATED,
         code=code_of("figure_flowchart.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_flowchart.py"
 
@@ -41,13 +41,13 @@ rule figure_roi_overlay:
         csv="<results>/figures/{task}/roi_overlay.csv",
     log:
         "<logs>/figure_roi_overlay/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         images=list(DESIGN["images"]),
         chunks=COHORT["chunks"],
         synthetic=SIMULATED,
         code=code_of("figure_roi_overlay.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_roi_overlay.py"
 
@@ -67,12 +67,12 @@ rule figure_lasso_path:
         csv="<results>/figures/{task}/lasso_path.csv",
     log:
         "<logs>/figure_lasso_path/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         signatures=from_task("signatures"),
         synthetic=SIMULATED,
         code=code_of("figure_lasso_path.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_lasso_path.py"
 
@@ -91,18 +91,19 @@ rule figure_lasso_cv:
         csv="<results>/figures/{task}/lasso_cv.csv",
     log:
         "<logs>/figure_lasso_cv/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         signatures=from_task("signatures"),
         synthetic=SIMULATED,
         code=code_of("figure_lasso_cv.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_lasso_cv.py"
 
 
 rule figure_roc:
     input:
+        curves="<results>/tasks/{task}/roc.csv",
         predictions="<results>/tasks/{task}/predictions.csv",
         performance="<results>/tasks/{task}/performance.csv",
     output:
@@ -116,12 +117,12 @@ rule figure_roc:
         csv="<results>/figures/{task}/roc_{cohort}.csv",
     log:
         "<logs>/figure_roc/{task}_{cohort}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         models=shown_models_of,
         synthetic=SIMULATED,
         code=code_of("figure_roc.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_roc.py"
 
@@ -142,12 +143,12 @@ rule figure_calibration:
         csv="<results>/figures/{task}/calibration_{cohort}.csv",
     log:
         "<logs>/figure_calibration/{task}_{cohort}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         models=shown_models_of,
         synthetic=SIMULATED,
         code=code_of("figure_calibration.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_calibration.py"
 
@@ -167,13 +168,13 @@ rule figure_decision_curve:
         csv="<results>/figures/{task}/decision_curve_{cohort}.csv",
     log:
         "<logs>/figure_decision_curve/{task}_{cohort}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         models=shown_models_of,
         decision=from_task("decision", "description"),
         synthetic=SIMULATED,
         code=code_of("figure_decision_curve.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_decision_curve.py"
 
@@ -192,11 +193,11 @@ rule figure_nomogram:
         csv="<results>/figures/{task}/nomogram.csv",
     log:
         "<logs>/figure_nomogram/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         outcome=from_task("label"),
         synthetic=SIMULATED,
         code=code_of("figure_nomogram.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/figure_nomogram.py"

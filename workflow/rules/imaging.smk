@@ -13,13 +13,13 @@ rule check_masks:
         folder=directory("<results>/qc/masks/{chunk}"),
     log:
         "<logs>/check_masks/{chunk}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         rows=chunk_rows,
         qc=DESIGN["qc"],
         unit=DESIGN["regions"].get("unit", "px"),
         code=code_of("check_masks.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/check_masks.py"
 
@@ -31,18 +31,20 @@ rule join_masks:
         images=collect("<results>/qc/chunks/{chunk}/images.csv", chunk=CHUNKS),
     output:
         masks=report(
-            "<results>/qc/masks.csv", caption="../report/masks.rst", category="Quality control"
+            "<results>/qc/masks.csv",
+            caption="../report/masks.rst",
+            category="Quality control",
         ),
         images="<results>/cohort/images.csv",
         lost="<results>/qc/lost.csv",
     log:
         "<logs>/join_masks.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         images=list(DESIGN["images"]),
         maximum_lost_share=lookup(dpath="qc/maximum_lost_share", within=DESIGN),
         code=code_of("join_masks.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/join_masks.py"
 
@@ -58,11 +60,11 @@ rule build_regions:
         folder=directory("<results>/rois/masks/{chunk}"),
     log:
         "<logs>/build_regions/{chunk}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         regions=DESIGN["regions"],
         code=code_of("build_regions.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/build_regions.py"
 
@@ -74,9 +76,9 @@ rule join_regions:
         rois="<results>/rois/rois.csv",
     log:
         "<logs>/join_regions.log",
-    params:
-        code=code_of("join_regions.py"),
     conda:
         "../../envs/annulus.yaml"
+    params:
+        code=code_of("join_regions.py"),
     script:
         "../../scripts/join_regions.py"

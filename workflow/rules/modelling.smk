@@ -17,6 +17,8 @@ rule fit_signature:
         "<logs>/fit_signature/{task}_{roi}.log",
     benchmark:
         "<benchmarks>/fit_signature/{task}_{roi}.tsv"
+    conda:
+        "../../envs/annulus.yaml"
     params:
         images=list(DESIGN["images"]),
         lasso=from_task("lasso"),
@@ -25,8 +27,6 @@ rule fit_signature:
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("fit_signature.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/fit_signature.py"
 
@@ -42,14 +42,14 @@ rule fit_clinical:
         training="<results>/tasks/{task}/parts/clinical/training.csv",
     log:
         "<logs>/fit_clinical/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         clinical=from_task("clinical"),
         outer_folds=from_task("outer_folds"),
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("fit_clinical.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/fit_clinical.py"
 
@@ -67,14 +67,14 @@ rule fit_combined:
         training="<results>/tasks/{task}/parts/{combined}/training.csv",
     log:
         "<logs>/fit_combined/{task}_{combined}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         plan=combined_plan,
         outer_folds=from_task("outer_folds"),
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("fit_combined.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/fit_combined.py"
 
@@ -92,11 +92,11 @@ rule join_models:
         ),
     log:
         "<logs>/join_models/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         synthetic=SIMULATED,
         code=code_of("join_models.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/join_models.py"
 
@@ -109,9 +109,9 @@ rule predict:
         predictions="<results>/tasks/{task}/parts/predictions_{cohort}.csv",
     log:
         "<logs>/predict/{task}_{cohort}.log",
-    params:
-        code=code_of("predict.py"),
     conda:
         "../../envs/annulus.yaml"
+    params:
+        code=code_of("predict.py"),
     script:
         "../../scripts/predict.py"

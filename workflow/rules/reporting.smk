@@ -19,6 +19,8 @@ rule write_report:
         report="<results>/report/report.html",
     log:
         "<logs>/write_report.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         design=DESIGN,
         cohort=COHORT,
@@ -26,7 +28,5 @@ rule write_report:
         shown={task: shown_models(task) for task in TASKS},
         figures={task: task_figures(task) for task in TASKS},
         code=code_of("write_report.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/write_report.py"

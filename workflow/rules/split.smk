@@ -12,17 +12,20 @@ rule split_patients:
         flow="<results>/qc/flow.csv",
     log:
         "<logs>/split_patients.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         eligibility=DESIGN["eligibility"],
         plan=DESIGN["split"],
         tasks={
-            name: {key: task[key] for key in ("outcome", "positive", "negative", "outer_folds")}
+            name: {
+                key: task[key]
+                for key in ("outcome", "positive", "negative", "outer_folds")
+            }
             for name, task in TASKS.items()
         },
         seed=DESIGN["seed"],
         code=code_of("split_patients.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/split_patients.py"
 
@@ -37,6 +40,8 @@ rule share_out:
         outcomes="<results>/split/{cohort}/outcomes.csv",
     log:
         "<logs>/share_out/{cohort}.log",
+    conda:
+        "../../envs/annulus.yaml"
     params:
         clinical=clinical_variables(),
         tasks={
@@ -44,7 +49,5 @@ rule share_out:
             for name, task in TASKS.items()
         },
         code=code_of("share_out.py"),
-    conda:
-        "../../envs/annulus.yaml"
     script:
         "../../scripts/share_out.py"

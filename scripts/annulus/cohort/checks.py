@@ -50,13 +50,9 @@ def check_cohort(
         Path(participants_file).parent,
         {**participants_source, "file": Path(participants_file).name},
     )
-    patients, problems = check_participants(
-        participants_file, people, columns_of("participants"), needed
-    )
+    patients, problems = check_participants(participants_file, people, columns_of("participants"), needed)
     if images_file is not None and images_source is not None:
-        rows = read_source(
-            Path(images_file).parent, {**images_source, "file": Path(images_file).name}
-        )
+        rows = read_source(Path(images_file).parent, {**images_source, "file": Path(images_file).name})
         known = {str(patient["patient_id"]) for patient in patients}
         problems += check_manifest(images_file, folder, rows, columns_of("images"), known)
     names = [name for name in columns_of("participants") if any(name in p for p in patients)]
@@ -159,9 +155,7 @@ def _check_header(
         )  # fmt: skip
 
 
-def _read_row(
-    file: str, row: Row, columns: Mapping[str, Column]
-) -> tuple[dict[str, Value], list[Problem]]:
+def _read_row(file: str, row: Row, columns: Mapping[str, Column]) -> tuple[dict[str, Value], list[Problem]]:
     values: dict[str, Value] = {}
     problems = []
     for name, column in columns.items():

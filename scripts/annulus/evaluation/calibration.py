@@ -18,9 +18,7 @@ CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "
 LEAST_FOR_LOESS = 20
 
 
-def calibration(
-    outcome: np.ndarray, probability: np.ndarray, level: float = 0.95
-) -> dict[str, Interval]:
+def calibration(outcome: np.ndarray, probability: np.ndarray, level: float = 0.95) -> dict[str, Interval]:
     """Brier score, scaled Brier score, calibration slope, calibration-in-the-large and O:E.
 
     The slope is that of a logistic regression on the linear predictor; calibration-in-the-large is
@@ -43,9 +41,7 @@ def calibration(
     return found
 
 
-def calibration_curves(
-    outcome: np.ndarray, probability: np.ndarray, level: float = 0.95
-) -> pd.DataFrame:
+def calibration_curves(outcome: np.ndarray, probability: np.ndarray, level: float = 0.95) -> pd.DataFrame:
     """Curves of observed against predicted probability, on a grid over the predicted range.
 
     Always the logistic recalibration line with its Wald band; the loess curve (span 0.75, degree 2,
@@ -99,8 +95,8 @@ def _logistic_curve(y: np.ndarray, p: np.ndarray, level: float) -> pd.DataFrame:
     center = design @ fit.params
     spread = np.sqrt(np.einsum("ij,jk,ik->i", design, fit.cov_params(), design))
     reach = stats.norm.ppf(0.5 + level / 2.0) * spread
-    return _curve(grid, *(1 / (1 + np.exp(-c)) for c in (center, center - reach, center + reach)),
-                  "logistic")  # fmt: skip
+    middle, lower, upper = (1 / (1 + np.exp(-c)) for c in (center, center - reach, center + reach))
+    return _curve(grid, middle, lower, upper, "logistic")
 
 
 def _loess_curve(y: np.ndarray, p: np.ndarray, level: float) -> pd.DataFrame:
@@ -109,8 +105,8 @@ def _loess_curve(y: np.ndarray, p: np.ndarray, level: float) -> pd.DataFrame:
     grid = _grid(p)
     found = model.predict(grid, stderror=True)
     band = found.confidence(alpha=1.0 - level)
-    clipped = [np.clip(v, 0.0, 1.0) for v in (found.values, band.lower, band.upper)]
-    return _curve(grid, *clipped, "loess")
+    middle, lower, upper = (np.clip(v, 0.0, 1.0) for v in (found.values, band.lower, band.upper))
+    return _curve(grid, middle, lower, upper, "loess")
 
 
 def _curve(

@@ -15,9 +15,7 @@ def thresholds_between(low: float, high: float, step: float = 0.01) -> np.ndarra
     return np.round(np.arange(low, high + step / 2.0, step), 6)
 
 
-def net_benefit(
-    outcome: np.ndarray, probability: np.ndarray, thresholds: np.ndarray
-) -> np.ndarray:
+def net_benefit(outcome: np.ndarray, probability: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
     """Net benefit of treating patients at or above each threshold, per patient.
 
     Arrays may have leading axes (resamples); the last axis of ``outcome`` and ``probability`` is the

@@ -7,7 +7,9 @@ Process Lett 2014;21:1389-1393.
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
+from sklearn.metrics import roc_curve
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,18 @@ def compare_aucs(
     )
 
 
+def roc_points(outcome: np.ndarray, score: np.ndarray) -> pd.DataFrame:
+    """Points of the ROC curve, with the threshold at or above which a patient is positive."""
+    false_positive_rate, sensitivity, thresholds = roc_curve(outcome, score, drop_intermediate=False)
+    return pd.DataFrame(
+        {
+            "threshold": np.where(np.isinf(thresholds), np.nan, thresholds),
+            "false_positive_rate": false_positive_rate,
+            "sensitivity": sensitivity,
+        }
+    )
+
+
 def delong(outcome: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """AUCs of several scores (score x patient) in the same patients, and their covariance matrix."""
     y = np.asarray(outcome, dtype=bool)
@@ -81,9 +95,7 @@ def delong(outcome: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
     for score in np.atleast_2d(scores):
         ranks = stats.rankdata(np.r_[score[y], score[~y]])
         high, low = ranks[:positives], ranks[positives:]
-        areas.append(
-            (high.sum() - positives * (positives + 1) / 2.0) / (positives * negatives)
-        )
+        areas.append((high.sum() - positives * (positives + 1) / 2.0) / (positives * negatives))
         of_positives.append((high - stats.rankdata(score[y])) / negatives)
         of_negatives.append(1.0 - (low - stats.rankdata(score[~y])) / positives)
     covariance = _covariance(of_positives) / positives + _covariance(of_negatives) / negatives

@@ -34,15 +34,11 @@ def rulers(model: FrozenModel) -> tuple[list[Ruler], Ruler]:
     """
     if model.linear is None:
         raise ValueError(f"{model.name} was not fitted: {model.reason}")
-    slopes = dict(
-        zip(model.linear.terms, np.divide(model.linear.coefficients, model.linear.sd), strict=True)
-    )
+    slopes = dict(zip(model.linear.terms, np.divide(model.linear.coefficients, model.linear.sd), strict=True))
     at_zero = model.linear.intercept - sum(
         slope * mean for slope, mean in zip(slopes.values(), model.linear.mean, strict=True)
     )
-    axes = {
-        term: even_values(*model.training["ranges"][term]) for term in model.linear.terms
-    }
+    axes = {term: even_values(*model.training["ranges"][term]) for term in model.linear.terms}
     widest = max(abs(slopes[term]) * np.ptp(axes[term]) for term in axes)
     per_unit = 100.0 / widest
     found, base = [], at_zero
@@ -61,9 +57,7 @@ def nomogram_table(model: FrozenModel) -> pd.DataFrame:
     """Return every tick of every ruler; for ``total_points``, ``value`` is the risk."""
     terms, total = rulers(model)
     parts = [
-        pd.DataFrame(
-            {"model": model.name, "term": r.term, "value": r.values, "points": r.points}
-        )
+        pd.DataFrame({"model": model.name, "term": r.term, "value": r.values, "points": r.points})
         for r in (*terms, total)
     ]
     return pd.concat(parts, ignore_index=True)[NOMOGRAM_COLUMNS]
@@ -73,5 +67,5 @@ def even_values(low: float, high: float) -> np.ndarray:
     """Return evenly spaced round values that cover ``low`` to ``high``."""
     if low == high:
         return np.array([low])
-    ticks: np.ndarray = MaxNLocator(nbins=8, steps=[1, 2, 5, 10]).tick_values(low, high)
-    return np.round(ticks, 10)
+    ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    return np.round(np.asarray(ticks), 10)

@@ -11,7 +11,8 @@ from annulus.evaluation.calibration import calibration, calibration_curves
 from annulus.evaluation.classification import classification
 from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS
 from annulus.evaluation.decision import decision_curve
-from annulus.evaluation.discrimination import Interval, auc_interval, compare_aucs
+from annulus.evaluation.discrimination import Interval, auc_interval, compare_aucs, roc_points
+from annulus.evaluation.predictions import known
 
 PERFORMANCE_COLUMNS = [
     "model", "cohort", "n", "events", "metric", "estimate", "lower", "upper", "method", "note",
@@ -22,19 +23,9 @@ COMPARISON_COLUMNS = [
     "method", "synthetic",
 ]  # fmt: skip
 
+ROC_COLUMNS = ["model", "cohort", "threshold", "false_positive_rate", "sensitivity"]
+
 OUT_OF_FOLD = "out-of-fold predictions"
-
-
-def known(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions of patients whose outcome is known, with ``evaluated``.
-
-    ``evaluated`` is the probability that evaluation uses: out-of-fold for training patients, since a
-    model flatters itself on the patients it was fitted on, and the frozen model's elsewhere.
-    """
-    table = predictions[predictions["y"].notna() & predictions["probability"].notna()].copy()
-    training = table["cohort"] == "train"
-    table["evaluated"] = table["probability"].where(~training, table["probability_out_of_fold"])
-    return table
 
 
 def performance(
@@ -49,7 +40,7 @@ def performance(
     each such model gets a row that says so in every cohort.
     """
     table = known(predictions)
-    rows = [row for row in _measured(table, thresholds)]
+    rows = list(_measured(table, thresholds))
     for cohort, group in table.groupby("cohort", sort=False):
         first = group.drop_duplicates("patient_id")
         for model, reason in absent.items():
@@ -101,6 +92,17 @@ def comparisons(predictions: pd.DataFrame, models: Iterable[str], synthetic: boo
     return table.assign(synthetic=int(synthetic))
 
 
+def roc_table(predictions: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
+    """Points of the ROC curve of every model in every cohort that has both outcomes."""
+    parts = [
+        roc_points(group["y"].to_numpy(), group["evaluated"].to_numpy()).assign(model=model, cohort=cohort)
+        for cohort, model, group in _by_cohort_and_model(known(predictions))
+        if group["y"].nunique() == 2
+    ]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return table.reindex(columns=ROC_COLUMNS).assign(synthetic=int(synthetic))
+
+
 def calibration_table(predictions: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
     """Calibration curves of every model in every cohort."""
     parts = [
@@ -121,9 +123,7 @@ def decision_table(
     for cohort, group in known(predictions).groupby("cohort", sort=False):
         wide = group.pivot(index="patient_id", columns="model", values="evaluated")
         y = group.drop_duplicates("patient_id").set_index("patient_id")["y"].loc[wide.index]
-        models = {
-            model: wide[model].to_numpy() for model in group["model"].drop_duplicates()
-        }
+        models = {model: wide[model].to_numpy() for model in group["model"].drop_duplicates()}
         curve = decision_curve(y.to_numpy(), models, thresholds, bootstraps, seed)
         parts.append(curve.assign(cohort=cohort))
     table = pd.concat(parts, ignore_index=True)
@@ -146,9 +146,7 @@ def against_published(
             & (ours["cohort"] == number["cohort"])
             & (ours["metric"] == number["metric"])
         ]
-        here, lower, upper = (
-            match.iloc[0][["estimate", "lower", "upper"]] if len(match) else (np.nan,) * 3
-        )
+        here, lower, upper = match.iloc[0][["estimate", "lower", "upper"]] if len(match) else (np.nan,) * 3
         inside = lower <= number["published"] <= upper  # type: ignore[operator]
         rows.append(
             {
@@ -167,9 +165,7 @@ def against_published(
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _measured(
-    table: pd.DataFrame, thresholds: Mapping[str, float]
-) -> Iterator[dict[str, object]]:
+def _measured(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Iterator[dict[str, object]]:
     for cohort, model, group in _by_cohort_and_model(table):
         y, p = group["y"].to_numpy(), group["evaluated"].to_numpy()
         facts = {"model": model, "cohort": cohort, "n": len(y), "events": int(y.sum())}

@@ -27,3 +27,15 @@ def join_predictions(
     folds = folds[["patient_id", "model", "probability_out_of_fold"]]
     joined = table.merge(folds, on=["patient_id", "model"], how="left", validate="1:1")
     return joined.reindex(columns=[c for c in PREDICTION_COLUMNS if c != "synthetic"])
+
+
+def known(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions of patients whose outcome is known, with ``evaluated``.
+
+    ``evaluated`` is the probability that evaluation uses: out-of-fold for training patients, since a
+    model flatters itself on the patients it was fitted on, and the frozen model's elsewhere.
+    """
+    table = predictions[predictions["y"].notna() & predictions["probability"].notna()].copy()
+    training = table["cohort"] == "train"
+    table["evaluated"] = table["probability"].where(~training, table["probability_out_of_fold"])
+    return table

@@ -63,9 +63,7 @@ def _columns(
             yield "_".join((roi, *parts)), roi, parts
 
 
-def _of_image(
-    rows: pd.DataFrame, name: str, columns: list[str], several: str
-) -> pd.DataFrame:
+def _of_image(rows: pd.DataFrame, name: str, columns: list[str], several: str) -> pd.DataFrame:
     unexpected = set(rows.columns) - {*columns, *KEYS, "image", "image_id"}
     foreign = [c for c in unexpected if rows[c].notna().any()]
     if foreign:

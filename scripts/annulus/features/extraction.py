@@ -141,9 +141,7 @@ def prepared(image: Image, tissue: sitk.Image | None, settings: Settings) -> sit
     return _resampled(pixels, tuple(spacing))
 
 
-def filtered_images(
-    pixels: sitk.Image, settings: Settings
-) -> list[tuple[str, sitk.Image, dict[str, Any]]]:
+def filtered_images(pixels: sitk.Image, settings: Settings) -> list[tuple[str, sitk.Image, dict[str, Any]]]:
     """Apply every filter of the settings once.
 
     Returns pyradiomics' name of each filtered image, the image, and the settings for its features.
@@ -154,9 +152,7 @@ def filtered_images(
     for kind, arguments in settings.image_types.items():
         merged = {**settings.setting, **arguments}
         generate = getattr(imageoperations, f"get{kind}Image")
-        found += [
-            (name, filtered, dict(rest)) for filtered, name, rest in generate(pixels, None, **merged)
-        ]
+        found += [(name, filtered, dict(rest)) for filtered, name, rest in generate(pixels, None, **merged)]
     missing = set(settings.filters(pixels.GetDimension())) - {name for name, _, _ in found}
     if missing:
         raise CannotExtract(
@@ -241,9 +237,7 @@ def _cut(
     return pixels[cut], {name: mask[cut] for name, mask in masks.items()}
 
 
-def _cropped(
-    pixels: sitk.Image, mask: sitk.Image
-) -> tuple[sitk.Image | None, sitk.Image | None]:
+def _cropped(pixels: sitk.Image, mask: sitk.Image) -> tuple[sitk.Image | None, sitk.Image | None]:
     where = np.argwhere(sitk.GetArrayViewFromImage(mask) > 0)
     if not len(where):
         return None, None
@@ -254,9 +248,7 @@ def _cropped(
     return pixels[cut], mask[cut]
 
 
-def _shape(
-    region: RegionMask, pixels: sitk.Image, mask: sitk.Image, settings: Settings
-) -> dict[str, float]:
+def _shape(region: RegionMask, pixels: sitk.Image, mask: sitk.Image, settings: Settings) -> dict[str, float]:
     wanted = settings.shape_features(pixels.GetDimension())
     if region.kind != "tumour" or wanted is None:
         return {}
@@ -295,8 +287,7 @@ def _computed(
     for feature in features:
         extractor.enableFeatureByName(feature)
     return {
-        f"{prefix}_{class_name}_{feature}": float(value)
-        for feature, value in extractor.execute().items()
+        f"{prefix}_{class_name}_{feature}": float(value) for feature, value in extractor.execute().items()
     }
 
 
@@ -318,4 +309,3 @@ def _complete(
     if unexpected:
         raise AssertionError(f"pyradiomics yielded columns that were not foreseen: {unexpected}")
     return whole, failures
-

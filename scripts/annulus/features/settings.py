@@ -10,7 +10,10 @@ from radiomics import getFeatureClasses
 
 from annulus.errors import StudyError
 
-WAVELET_BANDS = {2: ("LH", "HL", "HH", "LL"), 3: tuple(a + b + c for a in "LH" for b in "LH" for c in "LH")}  # fmt: skip
+WAVELET_BANDS = {
+    2: tuple(a + b for a in "LH" for b in "LH"),
+    3: tuple(a + b + c for a in "LH" for b in "LH" for c in "LH"),
+}
 FILTER_NAMES = {
     "Original": "original",
     "Square": "square",

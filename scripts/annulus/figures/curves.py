@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
-from annulus.evaluation.performance import known
+from annulus.evaluation.predictions import known
 from annulus.figures.style import GREY, cohort_title, colours, model_title, panels
 
 
 def roc_figure(
+    curves: pd.DataFrame,
     predictions: pd.DataFrame,
     performance: pd.DataFrame,
     cohort: str,
@@ -21,44 +21,34 @@ def roc_figure(
     """ROC curves of ``models`` in ``cohort`` with AUC and interval; a dot marks the frozen cut-off."""
     table = known(predictions)
     table = table[table["cohort"] == cohort]
-    shown = [model for model in models if model in set(table["model"])]
+    shown = curves[(curves["cohort"] == cohort) & curves["model"].isin(models)]
     figure, (axis,) = panels(1, 3.9, 4.6)
-    parts = []
     for model, colour in colours(list(models)).items():
-        if model not in shown:
+        curve = shown[shown["model"] == model]
+        if curve.empty:
             continue
-        group = table[table["model"] == model]
-        if group["y"].nunique() < 2:
-            continue
-        fpr, tpr, cuts = roc_curve(group["y"], group["evaluated"], drop_intermediate=False)
         auc = _estimate(performance, model, cohort, "auc")
         label = f"{model_title(model)}  {auc.estimate:.3f} ({auc.lower:.3f}–{auc.upper:.3f})"
-        axis.plot(fpr, tpr, color=colour, lw=1.5, label=label)
-        cutoff = _estimate(performance, model, cohort, "threshold").estimate
-        called = group["evaluated"] >= cutoff
-        event = group["y"] == 1
-        axis.plot((called & ~event).sum() / (~event).sum(), (called & event).sum() / event.sum(),
-                  "o", color=colour, ms=5, mec="white", clip_on=False, zorder=5)  # fmt: skip
-        parts.append(
-            pd.DataFrame(
-                {
-                    "model": model,
-                    "cohort": cohort,
-                    "threshold": np.where(np.isinf(cuts), np.nan, cuts),
-                    "false_positive_rate": fpr,
-                    "sensitivity": tpr,
-                }
-            )
-        )
+        axis.plot(curve["false_positive_rate"], curve["sensitivity"], color=colour, lw=1.5, label=label)
+        axis.plot(
+            1.0 - _estimate(performance, model, cohort, "specificity").estimate,
+            _estimate(performance, model, cohort, "sensitivity").estimate,
+            "o", color=colour, ms=5, mec="white", clip_on=False, zorder=5,
+        )  # fmt: skip
     axis.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     axis.set(
-        xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="1 − specificity", ylabel="Sensitivity"
+        xlim=(-0.01, 1.01),
+        ylim=(-0.01, 1.01),
+        aspect="equal",
+        xlabel="1 − specificity",
+        ylabel="Sensitivity",
     )
     axis.set_title(_subtitle(table, cohort), loc="left", fontsize=9)
-    axis.legend(
-        loc="upper left", bbox_to_anchor=(-0.02, -0.16), title="AUC (95 % interval)", alignment="left"
-    )
-    return figure, pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    if len(shown):
+        axis.legend(
+            loc="upper left", bbox_to_anchor=(-0.02, -0.16), title="AUC (95 % interval)", alignment="left"
+        )
+    return figure, shown
 
 
 def calibration_figure(
@@ -94,7 +84,11 @@ def calibration_figure(
 
 
 def decision_figure(
-    curves: pd.DataFrame, predictions: pd.DataFrame, cohort: str, models: Sequence[str], decision: str
+    curves: pd.DataFrame,
+    predictions: pd.DataFrame,
+    cohort: str,
+    models: Sequence[str],
+    decision: str,
 ) -> tuple[Figure, pd.DataFrame]:
     """Decision curves of ``models`` in ``cohort``, with bootstrap bands, over the stated thresholds."""
     table = known(predictions)
@@ -105,12 +99,8 @@ def decision_figure(
         curve = rows[rows["model"] == model]
         if curve.empty:
             continue
-        axis.fill_between(
-            curve["threshold"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0
-        )
-        axis.plot(
-            curve["threshold"], curve["net_benefit"], color=colour, lw=1.8, label=model_title(model)
-        )
+        axis.fill_between(curve["threshold"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0)
+        axis.plot(curve["threshold"], curve["net_benefit"], color=colour, lw=1.8, label=model_title(model))
     for model, style in (("treat_all", "-"), ("treat_none", "--")):
         curve = rows[rows["model"] == model]
         axis.plot(curve["threshold"], curve["net_benefit"], color=GREY, lw=0.9, ls=style,
@@ -128,9 +118,7 @@ def decision_figure(
     return figure, rows[rows["model"].isin([*models, "treat_all", "treat_none"])]
 
 
-def _calibration_panel(
-    axis: Axes, curves: pd.DataFrame, predictions: pd.DataFrame, colour: str
-) -> None:
+def _calibration_panel(axis: Axes, curves: pd.DataFrame, predictions: pd.DataFrame, colour: str) -> None:
     axis.plot([0, 1], [0, 1], color=GREY, lw=0.8, ls=":")
     for smoother, style in (("logistic", "--"), ("loess", "-")):
         curve = curves[curves["smoother"] == smoother]
@@ -138,9 +126,7 @@ def _calibration_panel(
             continue
         axis.plot(curve["predicted"], curve["observed"], color=colour, lw=1.5, ls=style,
                   label=smoother)  # fmt: skip
-        axis.fill_between(
-            curve["predicted"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0
-        )
+        axis.fill_between(curve["predicted"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0)
     for event, base, direction in ((1, -0.09, 1), (0, -0.10, -1)):
         p = predictions.loc[predictions["y"] == event, "evaluated"]
         axis.vlines(p, base, base + direction * 0.05, color=colour, lw=0.6, alpha=0.7)

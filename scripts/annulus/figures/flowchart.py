@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from annulus.figures.style import cohort_title, panels
 
+# Boxes hide the shafts behind them.
 BOX = {"boxstyle": "round,pad=0.5", "facecolor": "white", "edgecolor": "#333333", "linewidth": 0.9}
 ARROW = {"arrowstyle": "-|>", "color": "#333333", "linewidth": 0.9}
 
@@ -24,9 +25,9 @@ def flowchart_figure(flow: pd.DataFrame) -> Figure:
         height -= 1.0
         _arrow(axis, (0.5, height + 1.0), (0.5, height))
         lost = step.n_in - step.n_out
-        reason = textwrap.fill(str(step.reason), 44)
-        _box(axis, 0.86, height + 0.5, f"{reason}\nn = {lost}", width_right=True)
-        _arrow(axis, (0.5, height + 0.5), (0.67, height + 0.5), to_box=False)
+        reason = textwrap.fill(str(step.reason).replace("_", " "), 40)
+        _arrow(axis, (0.5, height + 0.5), (0.64, height + 0.5))
+        axis.text(0.65, height + 0.5, f"{reason}\nn = {lost}", va="center", fontsize=7, bbox=BOX, zorder=3)
         _box(axis, 0.5, height, f"{str(step.step).capitalize()}\nn = {step.n_out}")
     for number, cohort in enumerate(cohorts.itertuples()):
         place = (number + 0.5) / len(cohorts)
@@ -40,16 +41,11 @@ def flowchart_figure(flow: pd.DataFrame) -> Figure:
     return figure
 
 
-def _box(axis: Axes, x: float, y: float, text: str, width_right: bool = False) -> None:
-    axis.text(
-        x, y, text, ha="center", va="center", fontsize=7 if width_right else 8, bbox=BOX, zorder=3
-    )
+def _box(axis: Axes, x: float, y: float, text: str) -> None:
+    axis.text(x, y, text, ha="center", va="center", fontsize=8, bbox=BOX, zorder=3)
 
 
-def _arrow(
-    axis: Axes, start: tuple[float, float], end: tuple[float, float], to_box: bool = True
-) -> None:
-    shrink = 18.0 if to_box else 0.0
-    axis.annotate(
-        "", xy=end, xytext=start, arrowprops={**ARROW, "shrinkB": shrink, "shrinkA": 0.0}, zorder=1
-    )
+def _arrow(axis: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw an arrow whose head ends where the box around ``end`` begins."""
+    shrink = {"shrinkA": 0.0, "shrinkB": 20.0 if start[1] != end[1] else 0.0}
+    axis.annotate("", xy=end, xytext=start, arrowprops={**ARROW, **shrink}, zorder=1)

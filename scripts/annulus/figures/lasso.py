@@ -39,7 +39,7 @@ def cv_figure(cv: Mapping[str, pd.DataFrame]) -> Figure:
             fmt="o", ms=2, color=PALETTE[1], ecolor="#CCCCCC", elinewidth=0.7,
         )  # fmt: skip
         for rule, style in (("minimum", "--"), ("one_se", ":")):
-            chosen = table.loc[table["rule"].fillna("").str.contains(rule), "penalty"]
+            chosen = table.loc[table["rule"].fillna("").astype(str).str.contains(rule), "penalty"]
             if len(chosen):
                 axis.axvline(np.log(chosen.iloc[0]), color="black", lw=0.7, ls=style)
         axis.set(xlabel="log(penalty)", ylabel="Binomial deviance")

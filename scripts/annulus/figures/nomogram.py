@@ -1,5 +1,7 @@
 """The nomogram as a drawing."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ def nomogram_figure(table: pd.DataFrame, outcome: str) -> Figure:
         axis, heights[-1], total["value"].to_numpy(), total["points"].to_numpy() / reachable,
         f"Risk: {outcome}", "{:g}",
     )  # fmt: skip
-    axis.set(xlim=(-0.42, 1.03), ylim=(-0.6, len(terms) + 2.6))
+    axis.set(xlim=(-0.44, 1.03), ylim=(-0.6, len(terms) + 2.6))
     axis.set_axis_off()
     return figure
 
@@ -47,10 +49,8 @@ def _term_title(term: str) -> str:
     return f"{column.description}{unit}{': ' + level.rstrip(']') if level else ''}"
 
 
-def _ruler(
-    axis: Axes, height: float, values: np.ndarray, places: np.ndarray, name: str, text: str
-) -> None:
-    axis.text(-0.40, height, name, va="center", fontsize=8)
+def _ruler(axis: Axes, height: float, values: np.ndarray, places: np.ndarray, name: str, text: str) -> None:
+    axis.text(-0.42, height, textwrap.fill(name, 30), va="center", fontsize=8)
     if not len(places):
         axis.text(0.0, height, "outside the range of the terms", va="center", fontsize=7)
         return
@@ -58,7 +58,7 @@ def _ruler(
     axis.vlines(places, height, height + 0.14, color="black", lw=0.8)
     last = -1.0
     for place, value in sorted(zip(places, values, strict=True)):
-        if place - last < 0.028:
+        if place - last < 0.035:
             continue
         axis.text(place, height - 0.12, text.format(value), ha="center", va="top", fontsize=6.5)
         last = place

@@ -72,9 +72,7 @@ def choose_images(
     for patient in chosen:
         rows = built[built["patient_id"] == patient]
         rows = rows[rows["image_id"] == rows["image_id"].min()]
-        facts = images[
-            (images["patient_id"] == patient) & (images["image_id"] == rows["image_id"].iloc[0])
-        ]
+        facts = images[(images["patient_id"] == patient) & (images["image_id"] == rows["image_id"].iloc[0])]
         folder = Path(folders[chunk_of(patient, chunks)])
         shown.append(_read(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
     return shown

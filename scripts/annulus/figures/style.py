@@ -1,6 +1,7 @@
 """One look for all figures, and saving them with the table that they were drawn from."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -89,13 +90,8 @@ def save(figure: Figure, paths: Mapping[str, str], table: pd.DataFrame, syntheti
             0.995, 0.995, "SYNTHETIC", ha="right", va="top", fontsize=8, color="#B00020",
             fontweight="bold",
         )  # fmt: skip
-    dates = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
-    for kind, metadata in dates.items():
-        write_whole(
-            paths[kind],
-            lambda partial, kind=kind, metadata=metadata: figure.savefig(
-                partial, format=kind, metadata=metadata, bbox_inches="tight"
-            ),
-        )
+    for kind, undated in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        write = partial(figure.savefig, format=kind, metadata=undated, bbox_inches="tight")
+        write_whole(paths[kind], write)
     plt.close(figure)
     write_csv(Path(paths["csv"]), table)

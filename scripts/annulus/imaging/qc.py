@@ -1,4 +1,4 @@
-"""Quality control of masks: each is passed, repaired or excluded, with reasons, and never stops the others."""
+"""Quality control of masks: each is passed, repaired or excluded, and none stops the others."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -135,17 +135,13 @@ def check_mask(image: Image, mask: Image, role: str, policy: Policy) -> Finding:
     node is held to everything. The original is never changed.
     """
     if not same_grid(mask, image):
-        return replace(
-            _excluded("grid_mismatch", _grid_message(image, mask)), image_mask_same_grid=0
-        )
+        return replace(_excluded("grid_mismatch", _grid_message(image, mask)), image_mask_same_grid=0)
     values = mask.array
     unusable = _unusable_image(image, policy)
     if unusable:
         return replace(unusable, image_mask_same_grid=1)
     if not np.all(np.isfinite(values)) or not values.any():
-        return replace(
-            _excluded("empty_mask", "The mask has no voxel that is set."), image_mask_same_grid=1
-        )
+        return replace(_excluded("empty_mask", "The mask has no voxel that is set."), image_mask_same_grid=1)
     if role not in TUMOUR_ROLES:
         return _measured(Finding(image_mask_same_grid=1), values != 0, image)
     return _check_lesion(image, values, policy)
@@ -201,9 +197,7 @@ def _check_lesion(image: Image, values: np.ndarray, policy: Policy) -> Finding:
     return _measured(finding, inside, image)
 
 
-def lost_patients(
-    masks: pd.DataFrame, patients: Iterable[str], images: Iterable[str]
-) -> dict[str, str]:
+def lost_patients(masks: pd.DataFrame, patients: Iterable[str], images: Iterable[str]) -> dict[str, str]:
     """Say for each patient who is lost at quality control why.
 
     ``masks`` is ``qc/masks.csv``. A patient is lost when one of the study's ``images`` has no usable
@@ -280,9 +274,7 @@ def _measured(finding: Finding, inside: np.ndarray, image: Image) -> Finding:
 
 
 def _touches_border(inside: np.ndarray) -> bool:
-    return any(
-        bool(inside.take(side, axis=axis).any()) for axis in range(inside.ndim) for side in (0, -1)
-    )
+    return any(bool(inside.take(side, axis=axis).any()) for axis in range(inside.ndim) for side in (0, -1))
 
 
 def _largest_diameter(inside: np.ndarray, spacing: tuple[float, ...]) -> float:

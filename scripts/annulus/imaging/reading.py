@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -39,10 +40,13 @@ class Image:
         """Pixel size along x, y (and z), in mm, or in pixels where it is unknown."""
         return tuple(self.pixels.GetSpacing())
 
-    @property
+    @cached_property
     def array(self) -> np.ndarray:
-        """Grey values indexed (row, column) or (slice, row, column)."""
-        values: np.ndarray = sitk.GetArrayViewFromImage(self.pixels)
+        """Grey values indexed (row, column) or (slice, row, column).
+
+        A copy: a view would dangle as soon as the image goes out of scope.
+        """
+        values: np.ndarray = sitk.GetArrayFromImage(self.pixels)
         return values
 
 

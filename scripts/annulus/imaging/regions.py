@@ -20,8 +20,8 @@ from annulus.imaging.reading import Image, on_grid_of, read_mask, write_mask
 
 ROI_COLUMNS = [
     "patient_id", "image_id", "roi", "kind", "inner_mm", "outer_mm", "achieved_mm", "voxels",
-    "volume_mm3", "lost_fraction", "status", "reason", "timepoint", "image", "unit", "inner", "outer", "achieved",
-    "mask_file", "mask_sha256",
+    "volume_mm3", "lost_fraction", "status", "reason", "timepoint", "image", "unit", "inner", "outer",
+    "achieved", "mask_file", "mask_sha256",
 ]  # fmt: skip
 
 
@@ -43,7 +43,6 @@ class Plan:
     regions: tuple[Region, ...]
     minimum_voxels: int
     maximum_lost_fraction: float
-
 
     @classmethod
     def of(cls, regions: Mapping[str, Any]) -> "Plan":
@@ -196,10 +195,7 @@ def build_regions(
     padded, pad = _padded(tumour, step, widest * scale)
     distance = signed_distance(padded, step) if widest else None
     allowed = _pad_to(tissue if tissue is not None else np.ones_like(tumour), pad)
-    return [
-        _build(region, padded, distance, allowed, pad, scale, tumour.shape)
-        for region in plan.regions
-    ]
+    return [_build(region, padded, distance, allowed, pad, scale, tumour.shape) for region in plan.regions]
 
 
 def status_of(built: Built, plan: Plan) -> tuple[str, str]:
@@ -214,9 +210,7 @@ def status_of(built: Built, plan: Plan) -> tuple[str, str]:
     return "ok", ""
 
 
-def _scale(
-    tumour: np.ndarray, spacing: tuple[float, ...], unit: str
-) -> tuple[float, tuple[float, ...]]:
+def _scale(tumour: np.ndarray, spacing: tuple[float, ...], unit: str) -> tuple[float, tuple[float, ...]]:
     """Return the length of one ``unit`` in distance units, and the spacing that distances use."""
     if unit == "px":
         return 1.0, (1.0,) * tumour.ndim

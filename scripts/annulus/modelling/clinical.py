@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from annulus.clinical.encoding import encode, terms_of
 from annulus.cohort.dictionary import Column
 from annulus.modelling.frozen import Linear
 from annulus.modelling.logistic import LogisticFit, NotEstimable, fit_logistic, likelihood_ratio_p
+
+# A range this small is rounding, not variation.
+ROUNDING = 1e-12
 
 ODDS_RATIO_COLUMNS = [
     "model", "analysis", "term", "n", "events", "odds_ratio", "lower", "upper", "p", "ci_method",
@@ -40,14 +44,13 @@ def fit_clinical(
     ``entry_p`` enters the multivariable model. Univariable analysis leaves out patients without the
     value; the multivariable model takes the median of training patients for it.
     """
-    selection, odds = [], []
+    selection: list[dict[str, Any]] = []
+    odds = []
     for name, column in candidates.items():
         p, rows, note = _univariable(table, outcome, column)
         odds.append(rows.assign(analysis="univariable", note=note))
         kept = p is not None and p < entry_p
-        selection.append(
-            {"column": name, "step_removed": "" if kept else "univariable", "statistic": p}
-        )
+        selection.append({"column": name, "step_removed": "" if kept else "univariable", "statistic": p})
     chosen = tuple(row["column"] for row in selection if not row["step_removed"])
     fit, linear, reason = None, None, "no clinical variable survived univariable analysis"
     if chosen:
@@ -63,15 +66,17 @@ def fit_clinical(
     )
 
 
-def fit_terms(
-    terms: pd.DataFrame, outcome: np.ndarray
-) -> tuple[LogisticFit | None, Linear | None, str]:
+def fit_terms(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[LogisticFit | None, Linear | None, str]:
     """Fit a logistic regression on terms that may be missing, filled by their median.
 
+    A term that does not vary (a level that no training patient has) is left out: it says nothing here.
     Returns the fit, what scoring needs of it, and, where neither can be had, the reason.
     """
+    terms = terms[varying(terms)]
     fill = terms.median()
     try:
+        if terms.empty:
+            raise NotEstimable("none of its terms varies")
         fit = fit_logistic(terms.fillna(fill), outcome)
     except NotEstimable as error:
         return None, None, f"not estimable: {error}"
@@ -87,6 +92,12 @@ def fit_terms(
     return fit, linear, ""
 
 
+def varying(terms: pd.DataFrame) -> list[str]:
+    """Return the terms that differ between patients by more than rounding."""
+    spread = terms.max() - terms.min()
+    return [name for name in terms if spread[name] > ROUNDING]
+
+
 def _univariable(
     table: pd.DataFrame, outcome: np.ndarray, column: Column
 ) -> tuple[float | None, pd.DataFrame, str]:
@@ -94,8 +105,7 @@ def _univariable(
     known = terms.notna().all(axis=1).to_numpy()
     y = outcome[known]
     terms = terms.loc[known]
-    # A level that no training patient has says nothing, and would be collinear.
-    terms = terms.loc[:, terms.nunique() > 1]
+    terms = terms[varying(terms)]
     try:
         if terms.empty or len(np.unique(y)) < 2:
             raise NotEstimable("it does not vary among the training patients")

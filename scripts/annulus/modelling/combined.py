@@ -8,7 +8,7 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
-from annulus.modelling.clinical import fit_terms
+from annulus.modelling.clinical import fit_terms, varying
 from annulus.modelling.frozen import Linear, rad_score
 from annulus.modelling.logistic import LogisticFit
 
@@ -25,12 +25,8 @@ class CombinedModel:
 
 def fit_combined(terms: pd.DataFrame, outcome: np.ndarray) -> CombinedModel:
     """Fit a combined model; a Rad-score that selected nothing is dropped, and named in ``dropped``."""
-    varies = [name for name in terms if terms[name].std() > 1e-12]
-    dropped = tuple(name for name in terms if name not in varies)
-    if not varies:
-        return CombinedModel(None, None, "none of its terms varies", dropped)
-    fit, linear, reason = fit_terms(terms[varies], outcome)
-    return CombinedModel(fit, linear, reason, dropped)
+    fit, linear, reason = fit_terms(terms, outcome)
+    return CombinedModel(fit, linear, reason, tuple(set(terms) - set(varying(terms))))
 
 
 def combined_terms(

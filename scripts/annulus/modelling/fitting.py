@@ -18,8 +18,8 @@ from annulus.modelling.combined import (
     out_of_fold_clinical,
     probability,
 )
-from annulus.modelling.frozen import FrozenModel, Linear, freeze_signature, rad_score
-from annulus.modelling.signature import RadScore, cross_fit, stratified_folds
+from annulus.modelling.frozen import FrozenModel, Linear, rad_score
+from annulus.modelling.signature import RadScore, cross_fit, freeze_signature, stratified_folds
 from annulus.modelling.threshold import YOUDEN, youden
 
 SELECTION_COLUMNS = [
@@ -50,8 +50,7 @@ class Training:
             "events": int(self.outcome.sum()),
             "patients_sha256": hashlib.sha256(patients.encode()).hexdigest(),
             "ranges": {
-                str(term): [float(values.min()), float(values.max())]
-                for term, values in ranges.items()
+                str(term): [float(values.min()), float(values.max())] for term, values in ranges.items()
             },
         }
 
@@ -210,9 +209,7 @@ def fit_combined_model(
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
 
 
-def predict(
-    models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str
-) -> pd.DataFrame:
+def predict(models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str) -> pd.DataFrame:
     """Score a cohort with every model that there is."""
     columns: Mapping[str, Column] = columns_of("participants")
     parts = []

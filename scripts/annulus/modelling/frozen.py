@@ -4,7 +4,7 @@ A model is a logistic regression on terms. A term is a feature, a clinical varia
 Rad-score of a signature that the model carries with it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,6 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
-from annulus.modelling.signature import RadScore
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,7 @@ class FrozenModel:
             linear=None if content["linear"] is None else Linear.from_json(content["linear"]),
             reason=content["reason"],
             clinical=tuple(content["clinical"]),
-            signatures={
-                roi: Linear.from_json(part) for roi, part in content["signatures"].items()
-            },
+            signatures={roi: Linear.from_json(part) for roi, part in content["signatures"].items()},
             threshold=content["threshold"]["value"],
             threshold_rule=content["threshold"]["rule"],
             training=content["training"],
@@ -133,19 +130,3 @@ class FrozenModel:
 def rad_score(roi: str) -> str:
     """Name the term that holds the Rad-score of a region."""
     return f"radscore_{roi}"
-
-
-def freeze_signature(model: RadScore, columns: Iterable[str]) -> Linear:
-    """Keep of a fitted signature what scoring needs: the features with a coefficient."""
-    names = list(columns)
-    kept = np.flatnonzero(model.coef_)
-    scaler = model.preprocessing_["scale"]
-    fill = model.preprocessing_["impute"].statistics_
-    return Linear(
-        intercept=model.intercept_,
-        terms=tuple(names[i] for i in kept),
-        coefficients=tuple(float(model.coef_[i]) for i in kept),
-        fill=tuple(float(fill[i]) for i in kept),
-        mean=tuple(float(scaler.mean_[i]) for i in kept),
-        sd=tuple(float(scaler.scale_[i]) for i in kept),
-    )

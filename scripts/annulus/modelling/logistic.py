@@ -98,7 +98,5 @@ def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
 def likelihood_ratio_p(fit: LogisticFit, outcome: np.ndarray) -> float:
     """P-value of all terms together against the intercept alone, by likelihood ratio."""
     prevalence = float(np.mean(outcome))
-    null = len(outcome) * (
-        prevalence * np.log(prevalence) + (1 - prevalence) * np.log(1 - prevalence)
-    )
+    null = len(outcome) * (prevalence * np.log(prevalence) + (1 - prevalence) * np.log(1 - prevalence))
     return float(stats.chi2.sf(2.0 * (fit.log_likelihood - null), len(fit.terms)))

@@ -4,6 +4,7 @@ One scikit-learn estimator holds all of it, so that cross-validation, cross-fitt
 refit all of it and nothing is ever learnt from a patient who is held out.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from annulus.modelling import lasso
+from annulus.modelling.frozen import Linear
 
 # A standard deviation this small beside the mean is rounding, not variation.
 ROUNDING = 1e-10
@@ -109,7 +111,9 @@ class RadScore(ClassifierMixin, BaseEstimator):
         deviances, sizes = [], []
         for train, test in stratified_folds(outcome, self.folds, self.seed):
             prepare = preprocessing()
-            path = lasso.fit_path(prepare.fit_transform(values[train]), outcome[train], penalties)
+            path = lasso.fit_path(
+                prepare.fit_transform(values[train]), outcome[train], penalties, lasso.RANKING
+            )
             held_out = path.linear_predictors(prepare.transform(values[test]))
             deviances.append(lasso.deviance(outcome[test], held_out))
             sizes.append(len(test))
@@ -126,9 +130,7 @@ class RadScore(ClassifierMixin, BaseEstimator):
         return self
 
 
-def stratified_folds(
-    outcome: np.ndarray, folds: int, seed: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def stratified_folds(outcome: np.ndarray, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Share patients over folds with the outcome balanced; fewer folds when a class is small."""
     smaller = int(min(outcome.sum(), len(outcome) - outcome.sum()))
     if smaller < 2:
@@ -152,7 +154,12 @@ class CrossFitted:
 
 
 def cross_fit(
-    model: RadScore, features: pd.DataFrame, outcome: np.ndarray, folds: int, seed: int, nested: bool
+    model: RadScore,
+    features: pd.DataFrame,
+    outcome: np.ndarray,
+    folds: int,
+    seed: int,
+    nested: bool,
 ) -> CrossFitted:
     """Cross-fit a signature; ``features`` is indexed by patient.
 
@@ -176,12 +183,26 @@ def cross_fit(
     return CrossFitted(pd.concat([_score_rows("all", patients, overall, 0), *tables]))
 
 
+def freeze_signature(model: RadScore, columns: Iterable[str]) -> Linear:
+    """Keep of a fitted signature what scoring needs: the features with a coefficient."""
+    names = list(columns)
+    kept = np.flatnonzero(model.coef_)
+    scaler = model.preprocessing_["scale"]
+    fill = model.preprocessing_["impute"].statistics_
+    return Linear(
+        intercept=model.intercept_,
+        terms=tuple(names[i] for i in kept),
+        coefficients=tuple(float(model.coef_[i]) for i in kept),
+        fill=tuple(float(fill[i]) for i in kept),
+        mean=tuple(float(scaler.mean_[i]) for i in kept),
+        sd=tuple(float(scaler.scale_[i]) for i in kept),
+    )
+
+
 def _clone(model: RadScore, step: int) -> RadScore:
     parameters = model.get_params()
     return RadScore(**{**parameters, "seed": parameters["seed"] + step})
 
 
 def _score_rows(outer: str, patients: np.ndarray, scores: np.ndarray, held_out: int) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"outer_set": outer, "patient_id": patients, "held_out": held_out, "score": scores}
-    )
+    return pd.DataFrame({"outer_set": outer, "patient_id": patients, "held_out": held_out, "score": scores})

@@ -58,8 +58,7 @@ def make_split(
     for name in plan["cohorts"]:
         part = outcomes[cohort == name]
         events = "; ".join(
-            f"{task}: {int(part[task].sum())} events of {int(part[task].notna().sum())}"
-            for task in tasks
+            f"{task}: {int(part[task].sum())} events of {int(part[task].notna().sum())}" for task in tasks
         )
         flow = flow.step("allocation", int(placed.sum()), len(part), events, name)
     split = pd.DataFrame({"patient_id": cohort.index, "cohort": cohort.to_numpy()})
@@ -154,9 +153,7 @@ def _by_column(
     return participants[plan["column"]].map(_text).map(cohort_of)
 
 
-def _by_date(
-    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
-) -> pd.Series:
+def _by_date(participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int) -> pd.Series:
     first_days = sorted((str(day), name) for name, day in plan["cohorts"].items())
     if first_days[0][1] != "train":
         raise StudyError("split.cohorts: train must begin first when the split is by date.")

@@ -75,12 +75,10 @@ def study_of(inputs: Any, params: Any) -> Study:
         synthetic=params.synthetic,
         tables={name: read_csv(inputs[name]) for name in names},
         task_tables={
-            task: {name: read_csv(_listed(inputs[name])[i]) for name in lists}
-            for i, task in enumerate(tasks)
+            task: {name: read_csv(_listed(inputs[name])[i]) for name in lists} for i, task in enumerate(tasks)
         },
         figures={
-            task: [(name, paths[(task, f"{name}.png")]) for name in params.figures[task]]
-            for task in tasks
+            task: [(name, paths[(task, f"{name}.png")]) for name in params.figures[task]] for task in tasks
         },
         shown=params.shown,
     )
@@ -193,7 +191,7 @@ def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _quality(masks: pd.DataFrame) -> dict[str, Any]:
-    reasons = masks["reasons"].dropna().str.split(";").explode().value_counts()
+    reasons = masks["reasons"].dropna().astype(str).str.split(";").explode().value_counts()
     return {
         "decisions": masks["decision"].value_counts().to_dict(),
         "reasons": {str(code): int(count) for code, count in reasons.items()},
@@ -211,8 +209,9 @@ def _rings(rois: pd.DataFrame) -> list[dict[str, Any]]:
                 "usable": int((group["status"] == "ok").sum()),
                 "voxels": f"{group['voxels'].median():.0f}",
                 "unit": group["unit"].iloc[0],
-                "width": "–" if kind == "tumour" else f"{group['inner'].iloc[0]:g} to "
-                f"{group['outer'].iloc[0]:g}",
+                "width": "–"
+                if kind == "tumour"
+                else f"{group['inner'].iloc[0]:g} to {group['outer'].iloc[0]:g}",
                 "achieved": number(group["achieved"].median(), 2),
                 "lost": f"{group['lost_fraction'].mean():.1%}",
             }

@@ -8,6 +8,7 @@ is Phi(d / sqrt 2), d being the distance between the two outcomes in standard de
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,7 @@ def _outcomes(cohorts: dict[str, int], event_share: float, seed: int) -> np.ndar
     return np.concatenate(parts)
 
 
-def _draw_patient(patient: str, number: int, cohort: str, outcome: int, seed: int) -> dict:
+def _draw_patient(patient: str, number: int, cohort: str, outcome: int, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng([seed, 2, number])
     scatter = np.linalg.cholesky(CORRELATION) @ rng.standard_normal(3)
     latents = SEPARATION * (outcome - 0.5) + scatter

@@ -3,9 +3,7 @@
 import numpy as np
 
 
-def power_law_texture(
-    rng: np.random.Generator, shape: tuple[int, ...], exponent: float
-) -> np.ndarray:
+def power_law_texture(rng: np.random.Generator, shape: tuple[int, ...], exponent: float) -> np.ndarray:
     """Return noise whose power falls with the ``exponent``-th power of spatial frequency.
 
     Breast parenchyma in mammography has an exponent near 3 (Burgess, Med Phys 2001;28:419-437).

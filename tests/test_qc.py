@@ -1,0 +1,506 @@
+"""Mask quality control: every finding on a small file that has just that fault."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import SimpleITK as sitk
+
+from annulus.errors import StudyError
+from annulus.imaging.qc import (
+    IMAGE_COLUMNS,
+    MASK_COLUMNS,
+    Policy,
+    check_pair,
+    check_rows,
+    lost_patients,
+    refuse_large_loss,
+)
+
+POLICY = Policy(
+    minimum_voxels=20,
+    extra_components="repair",
+    holes="repair",
+    touches_border="warn",
+    several_labels="exclude",
+    needs_spacing=False,
+)
+NOISE = np.random.default_rng(0).integers(0, 255, (30, 40)).astype(np.uint8)
+
+
+def write(path, array, spacing=(0.5, 0.4), origin=(1.0, 2.0), vector=False):
+    image = sitk.GetImageFromArray(array, isVector=vector)
+    if image.GetDimension() == len(spacing):
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
+    sitk.WriteImage(image, str(path))
+    return str(path)
+
+
+def square(value=1, dtype=np.uint8):
+    """A clean mask of 8 by 10 voxels."""
+    mask = np.zeros(NOISE.shape, dtype)
+    mask[10:18, 12:22] = value
+    return mask
+
+
+def row(image, mask, patient="p1", role="tumour", **more):
+    return {
+        "patient_id": patient,
+        "image_id": f"{patient}_1",
+        "timepoint": "baseline",
+        "modality": "US",
+        "series": "bmode",
+        "view": "na",
+        "image": "us",
+        "image_path": image,
+        "mask_path": mask,
+        "mask_role": role,
+        "rater": "1",
+        **more,
+    }
+
+
+@pytest.fixture
+def check(tmp_path):
+    """Check a mask (array or path) of an image (array or path) and return the finding."""
+
+    def run(mask, image=NOISE, role="tumour", policy=POLICY, suffix="nrrd", **more):
+        if isinstance(image, np.ndarray):
+            image = write(tmp_path / f"image.{suffix}", image)
+        if isinstance(mask, np.ndarray):
+            mask = write(tmp_path / f"mask.{suffix}", mask, vector=mask.ndim == 3)
+        return check_pair(row(image, mask, role=role, **more), policy)[0]
+
+    return run
+
+
+def kept(finding):
+    return sitk.GetArrayFromImage(finding.mask) > 0
+
+
+# --- clean masks -----------------------------------------------------------------------------
+
+
+def test_a_clean_mask_passes_with_its_measures(check):
+    finding = check(square())
+    assert finding.decision == "pass"
+    assert finding.reasons == finding.repairs == ()
+    assert finding.voxels == 80
+    assert finding.volume_mm3 == pytest.approx(80 * 0.2)
+    assert finding.largest_diameter_mm == pytest.approx(np.hypot(9 * 0.5, 7 * 0.4))
+    assert (finding.components, finding.holes, finding.touches_border) == (1, 0, 0)
+    assert finding.image_mask_same_grid == 1
+    assert np.array_equal(kept(finding), square() > 0)
+    assert finding.mask.GetSpacing() == (0.5, 0.4)
+
+
+def test_the_diameter_of_a_disc_is_its_diameter(check):
+    image = np.random.default_rng(1).normal(size=(101, 101)).astype(np.float32)
+    rows, columns = np.ogrid[:101, :101]
+    disc = ((rows - 50) ** 2 + (columns - 50) ** 2 <= 30**2).astype(np.uint8)
+    finding = check(disc, image)
+    # Spacing 0.5 along x is the longer one.
+    assert finding.largest_diameter_mm == pytest.approx(30.0)
+
+
+def test_the_diameter_of_a_lesion_in_one_slice_of_a_volume_is_that_in_the_slice(tmp_path):
+    rows, columns = np.ogrid[:41, :61]
+    ellipse = ((columns - 30) / 20) ** 2 + ((rows - 20) / 5) ** 2 <= 1
+    mask = np.zeros((5, 41, 61), np.uint8)
+    mask[2] = ellipse
+    grey = np.random.default_rng(1).normal(size=mask.shape).astype(np.float32)
+    image = write(tmp_path / "i.nrrd", grey, (1.0,) * 3, (0.0,) * 3)
+    finding, _ = check_pair(
+        row(image, write(tmp_path / "m.nrrd", mask, (1.0,) * 3, (0.0,) * 3)), POLICY
+    )
+    assert finding.largest_diameter_mm == pytest.approx(40.0)
+
+
+def test_the_diameter_of_a_line_is_its_length(check):
+    line = np.zeros(NOISE.shape, np.uint8)
+    line[5, 3:33] = 1
+    assert check(line).largest_diameter_mm == pytest.approx(29 * 0.5)
+
+
+# --- files that cannot be used ---------------------------------------------------------------
+
+
+def test_a_missing_image_is_unreadable(check, tmp_path):
+    finding = check(square(), image=str(tmp_path / "nothing.nrrd"))
+    assert (finding.decision, finding.reasons) == ("excluded", ("unreadable_image",))
+    assert "nothing.nrrd" in finding.message
+    assert finding.mask is None
+
+
+def test_a_damaged_image_is_unreadable(check, tmp_path):
+    whole = write(tmp_path / "whole.nrrd", NOISE)
+    broken = tmp_path / "broken.nrrd"
+    broken.write_bytes(open(whole, "rb").read()[:-600])
+    assert check(square(), image=str(broken)).reasons == ("unreadable_image",)
+
+
+def test_a_missing_mask_is_unreadable_and_the_image_is_still_described(tmp_path):
+    image = write(tmp_path / "i.nrrd", NOISE)
+    finding, facts = check_pair(row(image, str(tmp_path / "nothing.png")), POLICY)
+    assert finding.reasons == ("unreadable_mask",)
+    assert "nothing.png" in finding.message
+    assert facts["image_sha256"] == hashlib.sha256(open(image, "rb").read()).hexdigest()
+    assert facts["spacing_x_mm"] == 0.5
+    assert facts["dimension"] == 2
+
+
+def test_a_mask_that_is_text_is_unreadable(check, tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    assert check(str(tmp_path / "text.png")).reasons == ("unreadable_mask",)
+
+
+def test_an_empty_mask_is_excluded(check):
+    finding = check(square(0))
+    assert (finding.decision, finding.reasons) == ("excluded", ("empty_mask",))
+    assert finding.mask is None
+
+
+@pytest.mark.parametrize("fault", ["size", "spacing", "origin"])
+def test_a_mask_on_another_grid_is_excluded_and_both_grids_are_told(check, tmp_path, fault):
+    array = square()[:, :-1] if fault == "size" else square()
+    spacing = (0.5, 0.5) if fault == "spacing" else (0.5, 0.4)
+    origin = (1.0, 2.3) if fault == "origin" else (1.0, 2.0)
+    finding = check(write(tmp_path / "m.nrrd", array, spacing, origin))
+    assert finding.decision == "excluded"
+    assert finding.reasons == ("grid_mismatch",)
+    assert finding.image_mask_same_grid == 0
+    shown = {"size": "(39, 30)", "spacing": "(0.5, 0.5)", "origin": "(1.0, 2.3)"}[fault]
+    assert shown in finding.message
+    assert finding.mask is None
+
+
+def test_a_constant_image_is_excluded(check):
+    finding = check(square(), image=np.full(NOISE.shape, 7, np.uint8))
+    assert finding.reasons == ("constant_image",)
+    assert "7" in finding.message
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_image_with_a_value_that_is_not_finite_is_excluded(check, bad):
+    image = NOISE.astype(np.float32)
+    image[3, 4] = bad
+    finding = check(square(), image=image)
+    assert (finding.decision, finding.reasons) == ("excluded", ("not_finite",))
+
+
+def test_an_unknown_pixel_size_excludes_only_where_mm_are_measured(check):
+    pixels = check(square(), suffix="png")
+    assert pixels.decision == "pass"
+    assert pixels.volume_mm3 is pixels.largest_diameter_mm is None
+    finding = check(square(), suffix="png", policy=replace(POLICY, needs_spacing=True))
+    assert finding.reasons == ("unknown_spacing",)
+    assert "pixel_spacing_x_mm" in finding.message
+    assert "px or fraction" in finding.message
+
+
+def test_a_pixel_size_from_the_manifest_will_do_for_mm(check):
+    finding = check(
+        square(),
+        suffix="png",
+        policy=replace(POLICY, needs_spacing=True),
+        pixel_spacing_x_mm="0.5",
+        pixel_spacing_y_mm="0.2",
+    )
+    assert finding.decision == "pass"
+    assert finding.volume_mm3 == pytest.approx(8.0)
+    assert finding.mask.GetSpacing() == (0.5, 0.2)
+
+
+def test_policy_needs_the_pixel_size_for_mm_alone():
+    qc = {
+        "minimum_voxels": 5, "extra_components": "warn", "holes": "warn",
+        "touches_border": "warn", "several_labels": "repair", "maximum_lost_share": 0.2,
+    }  # fmt: skip
+    assert [Policy.of(qc, unit).needs_spacing for unit in ("mm", "px", "fraction")] == [
+        True, False, False,
+    ]  # fmt: skip
+    assert Policy.of(qc, "px").minimum_voxels == 5
+
+
+# --- lesions with faults ---------------------------------------------------------------------
+
+
+def several():
+    mask = square()
+    mask[10:12, 12:22] = 2
+    return mask
+
+
+def test_several_labels_are_excluded_or_united(check):
+    finding = check(several())
+    assert (finding.decision, finding.reasons) == ("excluded", ("several_labels",))
+    assert finding.mask is None
+    united = check(several(), policy=replace(POLICY, several_labels="repair"))
+    assert (united.decision, united.voxels) == ("repaired", 80)
+    assert united.repairs == ("united 2 labels",)
+
+
+def scattered():
+    mask = square()
+    mask[2:4, 2:5] = 1
+    mask[25, 30] = 1
+    return mask
+
+
+def test_extra_components_are_dropped_and_counted(check):
+    finding = check(scattered())
+    assert finding.decision == "repaired"
+    assert finding.reasons == ("extra_components",)
+    assert finding.repairs == ("dropped 7 voxels",)
+    assert finding.components == 3
+    assert finding.voxels == 80
+    assert np.array_equal(kept(finding), square() > 0)
+
+
+def test_extra_components_can_be_warned_of_or_excluded(check):
+    warned = check(scattered(), policy=replace(POLICY, extra_components="warn"))
+    assert (warned.decision, warned.voxels) == ("pass", 87)
+    assert warned.reasons == ("extra_components",)
+    assert check(scattered(), policy=replace(POLICY, extra_components="exclude")).mask is None
+
+
+def test_pixels_that_touch_at_a_corner_are_one_component(check):
+    mask = square()
+    mask[18, 22] = 1
+    assert check(mask).components == 1
+
+
+def holed():
+    mask = square()
+    mask[12:14, 14:17] = 0
+    mask[16, 20] = 0
+    return mask
+
+
+def test_holes_are_filled_and_counted(check):
+    finding = check(holed())
+    assert (finding.decision, finding.reasons) == ("repaired", ("holes",))
+    assert finding.repairs == ("filled 7 voxels",)
+    assert finding.holes == 2
+    assert np.array_equal(kept(finding), square() > 0)
+
+
+def test_holes_can_be_warned_of_or_excluded(check):
+    warned = check(holed(), policy=replace(POLICY, holes="warn"))
+    assert (warned.decision, warned.voxels, warned.holes) == ("pass", 73, 2)
+    assert check(holed(), policy=replace(POLICY, holes="exclude")).decision == "excluded"
+
+
+def test_a_hole_that_opens_outwards_is_no_hole(check):
+    mask = square()
+    mask[10:14, 15] = 0
+    finding = check(mask)
+    assert (finding.decision, finding.holes, finding.voxels) == ("pass", 0, 76)
+
+
+@pytest.mark.parametrize("edge", [np.s_[0, 5:30], np.s_[-1, 5:30], np.s_[2:28, 0],
+                                  np.s_[2:28, -1]])  # fmt: skip
+def test_a_mask_at_any_edge_is_warned_of_or_excluded(check, edge):
+    mask = np.zeros(NOISE.shape, np.uint8)
+    mask[edge] = 1
+    finding = check(mask)
+    assert (finding.decision, finding.touches_border) == ("pass", 1)
+    assert finding.reasons == ("touches_border",)
+    assert check(mask, policy=replace(POLICY, touches_border="exclude")).mask is None
+
+
+def test_too_few_voxels_are_excluded_and_counted(check):
+    mask = np.zeros(NOISE.shape, np.uint8)
+    mask[5:9, 5:10] = 1
+    assert check(mask).decision == "pass"
+    mask[5, 5] = 0
+    finding = check(mask)
+    assert (finding.decision, finding.reasons) == ("excluded", ("too_few_voxels",))
+    assert finding.message == "19 voxels, 20 needed."
+
+
+def test_the_least_number_of_voxels_holds_after_repair(check):
+    specks = np.zeros(NOISE.shape, np.uint8)
+    specks[2:28:2, 2:38:2] = 1
+    finding = check(specks)
+    assert finding.decision == "excluded"
+    assert finding.reasons == ("extra_components", "too_few_voxels")
+    assert finding.voxels == 1
+
+
+def test_several_faults_are_all_told(check):
+    mask = holed()
+    mask[0, 0] = 1
+    finding = check(mask, policy=replace(POLICY, extra_components="warn"))
+    assert finding.reasons == ("extra_components", "holes", "touches_border")
+    assert finding.row()["reasons"] == "extra_components;holes;touches_border"
+
+
+def test_a_breast_mask_is_held_to_less(check):
+    finding = check(scattered(), role="breast")
+    assert (finding.decision, finding.voxels) == ("pass", 87)
+    assert check(several(), role="breast").decision == "pass"
+    assert check(square(0), role="breast").reasons == ("empty_mask",)
+
+
+# --- kinds of masks --------------------------------------------------------------------------
+
+
+def test_a_mask_of_255_is_one_of_1(check):
+    finding = check(square(255), suffix="png")
+    assert (finding.decision, finding.voxels) == ("pass", 80)
+    assert sitk.GetArrayFromImage(finding.mask).max() == 1
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_colour_mask_is_its_colour_without_opacity(check, channels):
+    mask = np.zeros((*NOISE.shape, channels), np.uint8)
+    mask[..., :3] = square(255)[..., None]
+    mask[..., 3:] = 255
+    finding = check(mask, suffix="png")
+    assert (finding.decision, finding.voxels) == ("pass", 80)
+
+
+def test_a_mask_of_one_colour_counts(check):
+    mask = np.zeros((*NOISE.shape, 3), np.uint8)
+    mask[..., 0] = square(255)
+    assert check(mask, suffix="png").voxels == 80
+
+
+def test_a_mask_whose_white_is_soft_is_still_one_label(check):
+    soft = square(255)
+    soft[10, 12:22] = np.arange(246, 256)
+    finding = check(soft, suffix="png")
+    assert (finding.decision, finding.reasons, finding.voxels) == ("pass", (), 80)
+
+
+def test_small_labels_are_never_taken_for_a_soft_edge(check):
+    assert check(several()).reasons == ("several_labels",)
+
+
+def test_a_mask_saved_as_jpeg_is_never_passed_with_its_smear(check, tmp_path):
+    image = write(tmp_path / "i.png", NOISE)
+    rows, columns = np.ogrid[:30, :40]
+    disc = ((rows - 15) ** 2 + (columns - 20) ** 2 <= 81).astype(np.uint8) * 255
+    mask = str(tmp_path / "m.jpg")
+    sitk.WriteImage(sitk.GetImageFromArray(disc), mask, imageIO="JPEGImageIO")
+    smeared = sitk.GetArrayFromImage(sitk.ReadImage(mask))
+    assert len(np.unique(smeared)) > 5
+    finding = check(mask, image)
+    assert finding.decision == "excluded"
+    assert "several_labels" in finding.reasons
+
+
+# --- chunks ----------------------------------------------------------------------------------
+
+
+def chunk(tmp_path):
+    good = write(tmp_path / "good.nrrd", NOISE), write(tmp_path / "good_mask.nrrd", scattered())
+    (tmp_path / "text.nrrd").write_text("nothing")
+    nan = write(tmp_path / "nan.nrrd", np.full(NOISE.shape, np.nan, np.float32))
+    many = tmp_path / "many.nii"
+    sitk.WriteImage(sitk.Image([4, 4, 4, 3], sitk.sitkFloat32), str(many))
+    return [
+        row(str(tmp_path / "none.nrrd"), good[1], "a"),
+        row(str(tmp_path / "text.nrrd"), good[1], "b"),
+        row(good[0], str(tmp_path), "c"),
+        row(nan, good[1], "d"),
+        row(str(many), good[1], "e"),
+        row("", "", "f"),
+        row(*good, "g"),
+    ]
+
+
+def test_a_bad_row_never_stops_the_others(tmp_path):
+    masks, images = check_rows(chunk(tmp_path), POLICY, tmp_path / "out")
+    assert [m["decision"] for m in masks] == ["excluded"] * 6 + ["repaired"]
+    assert [m["reasons"] for m in masks] == [
+        "unreadable_image", "unreadable_image", "unreadable_mask", "not_finite",
+        "unreadable_image", "unreadable_image", "extra_components",
+    ]  # fmt: skip
+    assert all(m["message"] for m in masks[:6])
+    assert len(images) == 7
+    assert all(set(MASK_COLUMNS) <= set(m) for m in masks)
+    assert set(IMAGE_COLUMNS) <= set(images[-1])
+    written = [f.name for f in (tmp_path / "out").iterdir()]
+    assert written == [masks[-1]["mask_file"]]
+    again = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / written[0])))
+    assert again.sum() == 80
+
+
+def test_the_original_files_are_never_changed(tmp_path):
+    rows = chunk(tmp_path)
+    before = {f: f.read_bytes() for f in tmp_path.iterdir() if f.is_file()}
+    times = {f: f.stat().st_mtime_ns for f in before}
+    check_rows(rows, POLICY, tmp_path / "out")
+    assert {f: f.read_bytes() for f in before} == before
+    assert {f: f.stat().st_mtime_ns for f in before} == times
+    assert {f for f in tmp_path.iterdir() if f.is_file()} == set(before)
+
+
+def test_a_mask_is_written_into_its_folder_whatever_the_rater_is_called(tmp_path):
+    pair = write(tmp_path / "i.nrrd", NOISE), write(tmp_path / "m.nrrd", square())
+    rows = [row(*pair, "a", rater="../Dr. A/B")]
+    (mask,), _ = check_rows(rows, POLICY, tmp_path / "deep" / "out")
+    written = [f for f in tmp_path.rglob("*.nrrd") if f.name not in ("i.nrrd", "m.nrrd")]
+    assert [f.parent for f in written] == [tmp_path / "deep" / "out"]
+    assert written[0].name == mask["mask_file"]
+
+
+# --- loss ------------------------------------------------------------------------------------
+
+
+def decided(*rows):
+    names = ["patient_id", "image", "mask_role", "decision", "reasons", "image_id", "message"]
+    return pd.DataFrame(rows, columns=names)
+
+
+MASKS = decided(
+    ("a", "le", "tumour", "pass", "", "a1", None),
+    ("a", "rc", "tumour", "excluded", "grid_mismatch", "a2", "The grids differ."),
+    ("b", "le", "tumour", "excluded", "holes;too_few_voxels", "b1", "3 voxels, 50 needed."),
+    ("b", "le", "tumour", "repaired", "holes", "b2", None),
+    ("b", "rc", "tumour", "pass", "", "b3", None),
+    ("c", "le", "tumour", "pass", "", "c1", None),
+    ("d", "le", "breast", "pass", "", "d1", None),
+    ("d", "rc", "tumour", "pass", "", "d2", None),
+)
+
+
+def test_a_patient_is_lost_when_an_image_has_no_usable_lesion():
+    lost = lost_patients(MASKS, ["a", "b", "c", "d"], ["le", "rc"])
+    assert lost == {
+        "a": "rc: grid_mismatch",
+        "c": "rc: not_in_manifest",
+        "d": "le: not_in_manifest",
+    }
+
+
+def test_an_excluded_breast_mask_loses_nobody():
+    masks = decided(
+        ("a", "le", "tumour", "pass", "", "a1", None),
+        ("a", "le", "breast", "excluded", "empty_mask", "a1", "Nothing is set."),
+    )
+    assert lost_patients(masks, ["a"], ["le"]) == {}
+
+
+def test_a_large_loss_is_refused_with_its_reasons_and_an_example():
+    lost = lost_patients(MASKS, ["a", "b", "c", "d"], ["le", "rc"])
+    with pytest.raises(StudyError) as error:
+        refuse_large_loss(lost, MASKS, 4, 0.5)
+    text = str(error.value)
+    assert "lost 3 of 4 patients" in text
+    assert "qc.maximum_lost_share (0.5)" in text
+    for reason in ("rc: grid_mismatch (1)", "rc: not_in_manifest (1)", "le: not_in_manifest (1)"):
+        assert reason in text
+    assert "patient a, image a2: The grids differ." in text
+
+
+def test_a_loss_of_just_the_share_is_let_be():
+    lost = lost_patients(MASKS, ["a", "b", "c", "d"], ["le", "rc"])
+    assert refuse_large_loss(lost, MASKS, 4, 0.75) is None
+    with pytest.raises(StudyError):
+        refuse_large_loss(lost, MASKS, 4, 0.74)

@@ -1,0 +1,215 @@
+"""Reading images and masks in every format, grey or colour, with and without a pixel size."""
+
+import gc
+import hashlib
+import logging
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from annulus.imaging.reading import (
+    UnreadableError,
+    on_grid_of,
+    read_image,
+    read_mask,
+    same_grid,
+    write_mask,
+)
+
+GREY = np.arange(12 * 17, dtype=np.uint8).reshape(12, 17)
+
+
+def write(path, array, spacing=None, origin=None, vector=False):
+    image = sitk.GetImageFromArray(array, isVector=vector)
+    if spacing:
+        image.SetSpacing(spacing)
+    if origin:
+        image.SetOrigin(origin)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def colour(seed=0, channels=3):
+    values = np.random.default_rng(seed).integers(0, 256, (9, 11, channels))
+    return values.astype(np.uint8)
+
+
+def test_colour_becomes_luminance_and_the_log_says_so(tmp_path, caplog):
+    rgb = colour()
+    path = write(tmp_path / "a.png", rgb, vector=True)
+    with caplog.at_level(logging.INFO, logger="annulus"):
+        image = read_image(path)
+    assert np.allclose(image.array, rgb @ [0.299, 0.587, 0.114], atol=1e-3)
+    assert str(path) in caplog.text
+    assert "0.299 R + 0.587 G + 0.114 B" in caplog.text
+
+
+def test_opacity_does_not_count_in_luminance(tmp_path):
+    rgba = colour(channels=4)
+    image = read_image(write(tmp_path / "a.png", rgba, vector=True))
+    assert np.allclose(image.array, rgba[..., :3] @ [0.299, 0.587, 0.114], atol=1e-3)
+
+
+def test_grey_saved_as_colour_keeps_its_values(tmp_path):
+    path = write(tmp_path / "a.png", np.repeat(GREY[..., None], 3, axis=-1), vector=True)
+    assert np.allclose(read_image(path).array, GREY, atol=1e-3)
+
+
+def test_a_grey_image_is_left_alone_and_nothing_is_logged(tmp_path, caplog):
+    path = write(tmp_path / "a.png", GREY)
+    with caplog.at_level(logging.INFO, logger="annulus"):
+        assert np.array_equal(read_image(path).array, GREY)
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+def test_a_picture_has_no_pixel_size_whatever_its_header_says(tmp_path, suffix):
+    path = write(tmp_path / f"a{suffix}", GREY, spacing=(0.3, 0.4))
+    image = read_image(path)
+    assert image.spacing_source == "unknown"
+    assert image.spacing == (1.0, 1.0)
+
+
+def test_a_picture_takes_its_pixel_size_from_the_manifest(tmp_path):
+    path = write(tmp_path / "a.PNG", GREY)
+    image = read_image(path, {"pixel_spacing_x_mm": "0.2", "pixel_spacing_y_mm": "0.3"})
+    assert image.spacing_source == "config"
+    assert image.spacing == (0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"pixel_spacing_x_mm": "0.2"}, {"pixel_spacing_x_mm": "0.2",
+                                                  "pixel_spacing_y_mm": ""}]
+)  # fmt: skip
+def test_half_a_pixel_size_is_none(tmp_path, given):
+    image = read_image(write(tmp_path / "a.png", GREY), given)
+    assert (image.spacing_source, image.spacing) == ("unknown", (1.0, 1.0))
+
+
+def test_the_header_of_a_medical_file_wins_over_the_manifest(tmp_path):
+    path = write(tmp_path / "a.nrrd", GREY, spacing=(0.7, 0.6))
+    image = read_image(path, {"pixel_spacing_x_mm": "9", "pixel_spacing_y_mm": "9"})
+    assert (image.spacing_source, image.spacing) == ("header", (0.7, 0.6))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+@pytest.mark.parametrize("shape", [(6, 7), (5, 6, 7)])
+def test_values_and_geometry_survive_every_medical_format(tmp_path, suffix, shape):
+    values = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    spacing, origin = (0.5, 0.75, 2.0)[: len(shape)], (10.0, -20.0, 5.0)[: len(shape)]
+    path = write(tmp_path / f"a{suffix}", values, spacing, origin)
+    image = read_image(path)
+    assert np.array_equal(image.array, values)
+    assert image.spacing == pytest.approx(spacing)
+    assert image.pixels.GetOrigin() == pytest.approx(origin)
+    assert image.spacing_source == "header"
+    assert image.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_values_survive_a_png_of_8_and_16_bits(tmp_path):
+    deep = (GREY.astype(np.uint16) + 1) * 200
+    assert np.array_equal(read_image(write(tmp_path / "a.png", GREY)).array, GREY)
+    assert np.array_equal(read_image(write(tmp_path / "b.png", deep)).array, deep)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha"])
+def test_one_slice_of_a_volume_becomes_an_image(tmp_path, suffix):
+    path = write(tmp_path / f"a{suffix}", GREY[None], (0.5, 0.75, 3.0), (1.0, 2.0, 3.0))
+    image, mask = read_image(path), read_mask(path)
+    assert image.array.shape == GREY.shape
+    assert np.array_equal(image.array, GREY)
+    assert image.spacing == pytest.approx((0.5, 0.75))
+    assert image.pixels.GetOrigin() == pytest.approx((1.0, 2.0))
+    assert mask.array.shape == GREY.shape
+
+
+def test_four_dimensions_are_refused_with_advice(tmp_path):
+    path = tmp_path / "a.nii"
+    sitk.WriteImage(sitk.Image([4, 4, 4, 3], sitk.sitkFloat32), str(path))
+    with pytest.raises(UnreadableError, match="give each phase a file"):
+        read_image(path)
+
+
+def test_a_file_that_is_not_there_or_no_image_is_named(tmp_path):
+    with pytest.raises(UnreadableError, match=r"there is no file .*nothing\.nrrd"):
+        read_image(tmp_path / "nothing.nrrd")
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(UnreadableError, match=r"text\.png cannot be read as an image"):
+        read_image(tmp_path / "text.png")
+
+
+def test_the_array_outlives_its_image(tmp_path):
+    values = np.random.default_rng(2).normal(size=(300, 300)).astype(np.float32)
+    path = write(tmp_path / "a.nrrd", values)
+    array = read_image(path).array
+    gc.collect()
+    # Memory of a dangling view would be taken by these.
+    others = [np.full((300, 300), 7, np.float32) for _ in range(50)]
+    assert np.array_equal(array, values)
+    assert len(others) == 50
+
+
+def test_the_array_is_read_once_and_writing_into_it_leaves_the_image(tmp_path):
+    image = read_image(write(tmp_path / "a.nrrd", GREY))
+    assert image.array is image.array
+    image.array[0, 0] = 99
+    assert image.pixels[0, 0] == GREY[0, 0]
+
+
+def test_a_colour_mask_is_its_largest_channel_without_opacity(tmp_path):
+    rgba = np.zeros((6, 8, 4), np.uint8)
+    rgba[..., 3] = 255
+    rgba[2:4, 3:6, 1] = 200
+    mask = read_mask(write(tmp_path / "a.png", rgba, vector=True))
+    assert mask.array.shape == (6, 8)
+    assert mask.array.max() == 200
+    assert (mask.array > 0).sum() == 6
+
+
+def test_a_mask_keeps_its_labels(tmp_path):
+    labels = np.array([[0, 1, 2], [0, 0, 7]], np.uint8)
+    assert np.array_equal(read_mask(write(tmp_path / "a.nrrd", labels)).array, labels)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "origin", "same"),
+    [
+        ((0.5, 0.5), (1.0, 1.0), True),
+        ((0.5 + 1e-5, 0.5), (1.0, 1.0), True),
+        ((0.5, 0.5), (1.0001, 1.0), True),
+        ((0.5, 0.51), (1.0, 1.0), False),
+        ((0.5, 0.5), (1.1, 1.0), False),
+    ],
+)
+def test_grids_are_the_same_to_a_thousandth_of_a_pixel(tmp_path, spacing, origin, same):
+    image = read_image(write(tmp_path / "i.nrrd", GREY, (0.5, 0.5), (1.0, 1.0)))
+    mask = read_mask(write(tmp_path / "m.nrrd", GREY, spacing, origin))
+    assert same_grid(mask, image) is same
+
+
+def test_a_turned_mask_is_not_on_the_images_grid(tmp_path):
+    square = GREY[:10, :10]
+    image = read_image(write(tmp_path / "i.mha", square))
+    turned = sitk.GetImageFromArray(square)
+    turned.SetDirection((0.0, 1.0, 1.0, 0.0))
+    sitk.WriteImage(turned, str(tmp_path / "m.mha"))
+    assert not same_grid(read_mask(tmp_path / "m.mha"), image)
+
+
+def test_a_picture_of_a_mask_is_held_to_its_size_alone(tmp_path):
+    image = read_image(write(tmp_path / "i.nrrd", GREY, (0.5, 0.5), (1.0, 1.0)))
+    assert same_grid(read_mask(write(tmp_path / "m.png", GREY)), image)
+    assert not same_grid(read_mask(write(tmp_path / "n.png", GREY[:, :-1])), image)
+
+
+def test_a_mask_is_written_whole_with_the_images_geometry_and_the_same_bytes(tmp_path):
+    image = read_image(write(tmp_path / "i.nrrd", GREY, (0.5, 0.4), (1.0, 2.0)))
+    for name in ("a", "b"):
+        write_mask(tmp_path / "deep" / f"{name}.nrrd", on_grid_of(GREY > 100, image))
+    again = read_mask(tmp_path / "deep" / "a.nrrd")
+    assert np.array_equal(again.array, GREY > 100)
+    assert same_grid(again, image)
+    files = sorted((tmp_path / "deep").iterdir())
+    assert [f.name for f in files] == ["a.nrrd", "b.nrrd"]
+    assert files[0].read_bytes() == files[1].read_bytes()
