@@ -48,7 +48,9 @@ class Project:
 
 def run(command: list[str], folder: Path, check: bool = True) -> str:
     """Run a command in a folder; its output is in the failure."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": "/tmp"})
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, env=os.environ | {"TMPDIR": "/tmp"}
+    )
     text = done.stdout + done.stderr
     if check:
         assert done.returncode == 0, text[-8000:]

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -113,9 +114,7 @@ def test_the_diameter_of_a_lesion_in_one_slice_of_a_volume_is_that_in_the_slice(
     mask[2] = ellipse
     grey = np.random.default_rng(1).normal(size=mask.shape).astype(np.float32)
     image = write(tmp_path / "i.nrrd", grey, (1.0,) * 3, (0.0,) * 3)
-    finding, _ = check_pair(
-        row(image, write(tmp_path / "m.nrrd", mask, (1.0,) * 3, (0.0,) * 3)), POLICY
-    )
+    finding, _ = check_pair(row(image, write(tmp_path / "m.nrrd", mask, (1.0,) * 3, (0.0,) * 3)), POLICY)
     assert finding.largest_diameter_mm == pytest.approx(40.0)
 
 
@@ -138,7 +137,7 @@ def test_a_missing_image_is_unreadable(check, tmp_path):
 def test_a_damaged_image_is_unreadable(check, tmp_path):
     whole = write(tmp_path / "whole.nrrd", NOISE)
     broken = tmp_path / "broken.nrrd"
-    broken.write_bytes(open(whole, "rb").read()[:-600])
+    broken.write_bytes(Path(whole).read_bytes()[:-600])
     assert check(square(), image=str(broken)).reasons == ("unreadable_image",)
 
 
@@ -147,7 +146,7 @@ def test_a_missing_mask_is_unreadable_and_the_image_is_still_described(tmp_path)
     finding, facts = check_pair(row(image, str(tmp_path / "nothing.png")), POLICY)
     assert finding.reasons == ("unreadable_mask",)
     assert "nothing.png" in finding.message
-    assert facts["image_sha256"] == hashlib.sha256(open(image, "rb").read()).hexdigest()
+    assert facts["image_sha256"] == hashlib.sha256(Path(image).read_bytes()).hexdigest()
     assert facts["spacing_x_mm"] == 0.5
     assert facts["dimension"] == 2
 
@@ -378,7 +377,7 @@ def test_a_mask_whose_white_is_soft_is_still_one_label(check):
 
 
 def test_small_labels_are_never_taken_for_a_soft_edge(check):
-    assert check(several()).reasons == ("several_labels",)
+    assert check(several().astype(np.int16)).reasons == ("several_labels",)
 
 
 def test_a_mask_saved_as_jpeg_is_never_passed_with_its_smear(check, tmp_path):

@@ -56,8 +56,9 @@ def tumours(draw, dimensions=(2, 3)):
     shape = tuple(draw(st.integers(3, 9)) for _ in range(dimension))
     seed = draw(st.integers(0, 2**32 - 1))
     share = draw(st.sampled_from([0.02, 0.2, 0.6]))
-    mask = np.random.default_rng(seed).random(shape) < share
-    assume(mask.any())
+    rng = np.random.default_rng(seed)
+    mask = rng.random(shape) < share
+    mask[tuple(rng.integers(0, shape))] = True
     return mask
 
 
@@ -114,9 +115,7 @@ def test_area_of_a_ring_around_a_disc_is_analytic_to_one_pixel_layer(radius, wid
     assert found.lost_fraction == 0
 
 
-@pytest.mark.parametrize(
-    "spacing", [(1.0, 1.0, 1.0), (0.7, 0.7, 0.7), (0.8, 0.8, 2.0), (0.5, 1.0, 1.5)]
-)
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.7, 0.7, 0.7), (0.8, 0.8, 2.0), (0.5, 1.0, 1.5)])
 @pytest.mark.parametrize(("radius", "width"), [(8.0, 5.0), (5.3, 9.1)])
 def test_volume_of_a_shell_around_a_ball_is_analytic_to_one_voxel_layer(radius, width, spacing):
     reach = 2 * (radius + width) + 8
@@ -153,9 +152,7 @@ def test_a_ring_with_an_inner_distance_has_the_area_of_its_annulus():
 
 @given(tumours(), spacings, st.floats(0.35, 6.1), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
-def test_a_ring_is_every_tissue_voxel_within_reach_and_none_of_the_tumour(
-    tumour, spacing, outer, seed
-):
+def test_a_ring_is_every_tissue_voxel_within_reach_and_none_of_the_tumour(tumour, spacing, outer, seed):
     spacing = spacing[: tumour.ndim]
     tissue = np.random.default_rng(seed).random(tumour.shape) < 0.7
     truth = ndimage.distance_transform_edt(~tumour, sampling=spacing[::-1])
@@ -164,14 +161,13 @@ def test_a_ring_is_every_tissue_voxel_within_reach_and_none_of_the_tumour(
     assert np.array_equal(found.mask, ~tumour & (truth <= outer) & tissue)
 
 
-@given(tumours(), st.floats(0.35, 4.1))
+@given(tumours(), st.floats(1.05, 4.1))
 @settings(max_examples=60, deadline=None)
 def test_the_lost_fraction_counts_what_lies_beyond_the_image(tumour, outer):
     truth = ndimage.distance_transform_edt(~np.pad(tumour, 8))
     assume(np.abs(truth - outer).min() > 1e-4)
     (found,) = built(tumour, (1.0,) * tumour.ndim, ring(outer), unit="px")
     nominal = ((truth > 0) & (truth <= outer)).sum()
-    assume(nominal)
     assert found.lost_fraction == pytest.approx(1 - found.mask.sum() / nominal)
 
 
@@ -298,9 +294,7 @@ def test_a_tumour_at_the_edge_keeps_its_ring_in_the_image_and_never_wraps_around
     tumour = np.zeros((21, 21), bool)
     tumour[where] = True
     (found,) = built(tumour, (1.0, 1.0), ring(4), unit="px")
-    kept = sum(
-        0 < (r - where[0]) ** 2 + (c - where[1]) ** 2 <= 16 for r in range(21) for c in range(21)
-    )
+    kept = sum(0 < (r - where[0]) ** 2 + (c - where[1]) ** 2 <= 16 for r in range(21) for c in range(21))
     assert found.mask.shape == (21, 21)
     assert found.mask.sum() == kept
     assert found.lost_fraction == pytest.approx(1 - kept / (gauss_circle(4) - 1))

@@ -59,6 +59,9 @@ def _annulus_modules(tree: ast.Module) -> Iterator[str]:
         for name in names:
             if name.split(".")[0] == PACKAGE.name and _file_of(name).exists():
                 yield name
+                # Its package runs first; the root package holds the version alone.
+                if name.count(".") > 1:
+                    yield name.rpartition(".")[0]
 
 
 @cache

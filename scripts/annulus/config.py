@@ -182,6 +182,8 @@ def _refuse_contradictions(design: Settings) -> None:
         ring = region["kind"] != "tumour"
         if ring and region.get("outer", 0) <= region.get("inner", 0):
             lines.append(f"regions.rois.{roi}: outer must be greater than inner.")
+        if region["kind"] == "union" and region.get("inner", 0) > 0:
+            lines.append(f"regions.rois.{roi}: a union reaches from the tumour, so it has no inner.")
         if ring and "unit" not in design["regions"]:
             lines.append(f"regions.unit: a ring ({roi}) needs a unit: mm, px or fraction.")
     for task, plan in design["tasks"].items():
@@ -200,6 +202,14 @@ def _refuse_contradictions(design: Settings) -> None:
                     )
             if not parts["signatures"] and not parts["clinical"]:
                 lines.append(f"tasks.{task}.combined.{model}: it has no terms.")
+        both = set(map(str, plan["positive"])) & set(map(str, plan["negative"]))
+        if both:
+            lines.append(f"tasks.{task}: {', '.join(sorted(both))} is both positive and negative.")
+        if plan.get("nomogram", None) not in (None, *plan["combined"]):
+            lines.append(
+                f"tasks.{task}.nomogram: {plan['nomogram']!r} is not a combined model"
+                f"{_nearest(plan['nomogram'], list(plan['combined']))}. Known: {', '.join(plan['combined'])}."
+            )
         low, high = plan["decision"]["thresholds"]
         if low >= high:
             lines.append(f"tasks.{task}.decision.thresholds: {low} is not below {high}.")

@@ -1,4 +1,5 @@
-# Who is in the study: participants checked against the data dictionary before any image is read.
+# Who is in the study. Tables with errors were refused when the workflow was read (common.smk), before any
+# image; here the participants and what else was noticed are written down.
 
 if SIMULATED:
 
@@ -40,14 +41,18 @@ if SIMULATED:
                 "../../scripts/simulate_images.py"
 
 
-rule check_cohort:
+rule read_cohort:
     input:
         unpack(cohort_tables),
     output:
+        participants=report(
+            "<results>/cohort/participants.csv",
+            caption="../report/participants.rst",
+            category="Cohort",
+        ),
         problems="<results>/cohort/problems.csv",
-        read=temp("<results>/cohort/read.csv"),
     log:
-        "<logs>/check_cohort.log",
+        "<logs>/read_cohort.log",
     conda:
         "../../envs/annulus.yaml"
     params:
@@ -57,26 +62,6 @@ rule check_cohort:
         participants=COHORT.get("participants", {"file": "patients.csv"}),
         images=COHORT.get("images"),
         needed=needed_columns(),
-        code=code_of("check_cohort.py"),
+        code=code_of("read_cohort.py"),
     script:
-        "../../scripts/check_cohort.py"
-
-
-rule accept_cohort:
-    input:
-        problems="<results>/cohort/problems.csv",
-        read="<results>/cohort/read.csv",
-    output:
-        participants=report(
-            "<results>/cohort/participants.csv",
-            caption="../report/participants.rst",
-            category="Cohort",
-        ),
-    log:
-        "<logs>/accept_cohort.log",
-    conda:
-        "../../envs/annulus.yaml"
-    params:
-        code=code_of("accept_cohort.py"),
-    script:
-        "../../scripts/accept_cohort.py"
+        "../../scripts/read_cohort.py"

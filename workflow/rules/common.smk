@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 
 from annulus import codehash
-from annulus.cohort import sources
+from annulus.cohort import checks, sources
 from annulus.config import Folders, load
 from annulus.errors import StudyError
 from annulus.simulation import roster
@@ -36,7 +36,13 @@ TASKS = DESIGN["tasks"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
 MODEL_TABLES = ["selection", "odds_ratios", "predictions"]
-EVALUATION_TABLES = ["performance", "comparisons", "roc", "calibration", "decision_curve"]
+EVALUATION_TABLES = [
+    "performance",
+    "comparisons",
+    "roc",
+    "calibration",
+    "decision_curve",
+]
 SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
@@ -47,25 +53,65 @@ else:
     IMAGE_FOLDER = COHORT["folder"]
 
 
+def cohort_tables(wildcards=None):
+    """Return the tables that the cohort's participants and images are read from."""
+    if SIMULATED:
+        return {"participants": f"{RESULTS}/simulation/patients.csv"}
+    return {kind: f"{COHORT['folder']}/{COHORT[kind]['file']}" for kind in ("participants", "images")}
+
+
+def needed_columns():
+    """Return the columns of the participants table that the study uses."""
+    split = DESIGN["split"]
+    needed = [condition["column"] for condition in DESIGN["eligibility"]]
+    needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
+    needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[split["by"]]
+    return sorted(set(needed))
+
+
+def clinical_variables():
+    """Return every clinical variable that some model may use."""
+    return sorted({variable for task in TASKS for variable in task_variables(task)})
+
+
+def task_variables(task):
+    """Return the clinical variables of a task's models."""
+    plan = TASKS[task]
+    used = [variable for parts in plan["combined"].values() for variable in parts["clinical"]]
+    return sorted({*plan["clinical"]["candidates"], *used})
+
+
+def read_tables():
+    """Return the manifest rows of a table cohort's patients; errors in its tables end the run here."""
+    files = cohort_tables()
+    try:
+        patients, problems = checks.check_cohort(
+            files["participants"],
+            COHORT["participants"],
+            files["images"],
+            COHORT["images"],
+            COHORT["folder"],
+            needed_columns(),
+        )
+        checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
+        images = sources.read_source(COHORT["folder"], COHORT["images"])
+    except StudyError as error:
+        raise WorkflowError(str(error)) from None
+    return sources.manifest_rows(images, {patient["patient_id"] for patient in patients})
+
+
 def read_manifest():
     """Return the manifest rows of images that the study uses, with paths from here."""
     if SIMULATED:
         rows = roster.manifest(roster.patient_ids(sum(COHORT_COUNTS.values())))
     else:
-        try:
-            patients = sources.read_source(COHORT["folder"], COHORT["participants"])
-            images = sources.read_source(COHORT["folder"], COHORT["images"])
-        except StudyError as error:
-            raise WorkflowError(str(error)) from None
-        rows = sources.manifest_rows(
-            images, {row.get("patient_id", "") for row in patients}
-        )
+        rows = read_tables()
     paths = ("image_path", "mask_path")
-    placed = [
-        {**row, **{p: f"{IMAGE_FOLDER}/{row[p]}" for p in paths if row.get(p)}}
-        for row in rows
-    ]
-    return sources.used_rows(placed, DESIGN["images"])
+    placed = [{**row, **{p: f"{IMAGE_FOLDER}/{row[p]}" for p in paths if row.get(p)}} for row in rows]
+    try:
+        return sources.used_rows(placed, DESIGN["images"])
+    except StudyError as error:
+        raise WorkflowError(str(error)) from None
 
 
 CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
@@ -84,9 +130,7 @@ def chunk_rows(wildcards):
 def chunk_files(wildcards):
     """Return a chunk's image and mask files; one that is missing is left to quality control."""
     rows = CHUNKS[wildcards.chunk]
-    files = {
-        row.get(key, "") for row in rows for key in ("image_path", "mask_path")
-    } - {""}
+    files = {row.get(key, "") for row in rows for key in ("image_path", "mask_path")} - {""}
     return sorted(file for file in files if SIMULATED or Path(file).is_file())
 
 
@@ -97,49 +141,8 @@ def chunk_patients(chunk):
 
 def simulated_files(chunk):
     """Return the files that simulating a chunk writes."""
-    names = [
-        name
-        for patient in chunk_patients(chunk)
-        for name in roster.image_files(patient).values()
-    ]
+    names = [name for patient in chunk_patients(chunk) for name in roster.image_files(patient).values()]
     return [f"{IMAGE_FOLDER}/{name}" for name in names]
-
-
-def cohort_tables(wildcards):
-    """Return the tables that the cohort's participants and images are read from."""
-    if SIMULATED:
-        return {"participants": f"{RESULTS}/simulation/patients.csv"}
-    return {
-        kind: f"{COHORT['folder']}/{COHORT[kind]['file']}"
-        for kind in ("participants", "images")
-    }
-
-
-def needed_columns():
-    """Return the columns of the participants table that the study uses."""
-    split = DESIGN["split"]
-    needed = [condition["column"] for condition in DESIGN["eligibility"]]
-    needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
-    needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[
-        split["by"]
-    ]
-    return sorted(set(needed))
-
-
-def clinical_variables():
-    """Return every clinical variable that some model may use."""
-    return sorted({variable for task in TASKS for variable in task_variables(task)})
-
-
-def task_variables(task):
-    """Return the clinical variables of a task's models."""
-    plan = TASKS[task]
-    used = [
-        variable
-        for parts in plan["combined"].values()
-        for variable in parts["clinical"]
-    ]
-    return sorted({*plan["clinical"]["candidates"], *used})
 
 
 def models_of(task):
@@ -167,10 +170,7 @@ def model_files(wildcards):
 def part_files(wildcards, table):
     """Return one table of every model of a task."""
     models = models_of(wildcards.task)
-    return [
-        f"{RESULTS}/tasks/{wildcards.task}/parts/{model}/{table}.csv"
-        for model in models
-    ]
+    return [f"{RESULTS}/tasks/{wildcards.task}/parts/{model}/{table}.csv" for model in models]
 
 
 def selection_files(wildcards):
@@ -191,10 +191,7 @@ def training_files(wildcards):
 def signature_files(wildcards, table):
     """Return one table of every signature of a task."""
     rois = TASKS[wildcards.task]["signatures"]
-    return [
-        f"{RESULTS}/tasks/{wildcards.task}/parts/signature_{roi}/{table}.csv"
-        for roi in rois
-    ]
+    return [f"{RESULTS}/tasks/{wildcards.task}/parts/signature_{roi}/{table}.csv" for roi in rois]
 
 
 def path_files(wildcards):
@@ -210,9 +207,7 @@ def cv_files(wildcards):
 def combined_signatures(wildcards):
     """Return the frozen signatures that a combined model uses."""
     rois = TASKS[wildcards.task]["combined"][wildcards.combined]["signatures"]
-    return [
-        f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois
-    ]
+    return [f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois]
 
 
 def combined_scores(wildcards):
@@ -262,20 +257,14 @@ def models_of_task(wildcards):
 
 def task_figures(task):
     """Name the figures of a task."""
-    names = [
-        f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]
-    ]
+    names = [f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]]
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
 
 
 def all_figures():
     """Return the PNG of every figure of the study; PDF and CSV come with it."""
-    return [
-        f"{RESULTS}/figures/{task}/{name}.png"
-        for task in TASKS
-        for name in task_figures(task)
-    ]
+    return [f"{RESULTS}/figures/{task}/{name}.png" for task in TASKS for name in task_figures(task)]
 
 
 def task_files(table):

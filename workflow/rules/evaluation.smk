@@ -3,9 +3,7 @@
 
 rule join_predictions:
     input:
-        predictions=collect(
-            "<results>/tasks/{{task}}/parts/predictions_{cohort}.csv", cohort=COHORTS
-        ),
+        predictions=collect("<results>/tasks/{{task}}/parts/predictions_{cohort}.csv", cohort=COHORTS),
         outcomes=collect("<results>/split/{cohort}/outcomes.csv", cohort=COHORTS),
         training=training_files,
     output:

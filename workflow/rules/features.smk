@@ -21,10 +21,7 @@ rule extract_features:
     resources:
         mem_mb=2000,
     params:
-        settings={
-            name: STUDY.imaging[image["settings"]]
-            for name, image in DESIGN["images"].items()
-        },
+        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
         code=code_of("extract_features.py"),
     script:
         "../../scripts/extract_features.py"
@@ -46,10 +43,7 @@ rule join_features:
     resources:
         mem_mb=4000,
     params:
-        settings={
-            name: STUDY.imaging[image["settings"]]
-            for name, image in DESIGN["images"].items()
-        },
+        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
         several={name: image["several"] for name, image in DESIGN["images"].items()},
         kinds={roi: region["kind"] for roi, region in DESIGN["regions"]["rois"].items()},
         code=code_of("join_features.py"),

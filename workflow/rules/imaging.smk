@@ -1,11 +1,10 @@
 # Mask quality control, then regions of interest, a chunk of patients per job.
-# The accepted cohort and the joined control only have to come first (ancient): a change to them must
-# not recompute chunks that it does not concern.
+# Folders of masks are ancient: the table beside them has their hashes and says when they change.
+# Nothing else may be: Snakemake does not look at the params of a job behind an ancient input that is remade.
 
 
 rule check_masks:
     input:
-        accepted=ancient("<results>/cohort/participants.csv"),
         files=chunk_files,
     output:
         masks="<results>/qc/chunks/{chunk}/masks.csv",
@@ -13,6 +12,7 @@ rule check_masks:
         folder=directory("<results>/qc/masks/{chunk}"),
     log:
         "<logs>/check_masks/{chunk}.log",
+    priority: 2
     conda:
         "../../envs/annulus.yaml"
     params:
@@ -39,6 +39,7 @@ rule join_masks:
         lost="<results>/qc/lost.csv",
     log:
         "<logs>/join_masks.log",
+    priority: 2
     conda:
         "../../envs/annulus.yaml"
     params:
@@ -51,7 +52,6 @@ rule join_masks:
 
 rule build_regions:
     input:
-        passed=ancient("<results>/qc/lost.csv"),
         masks="<results>/qc/chunks/{chunk}/masks.csv",
         images="<results>/qc/chunks/{chunk}/images.csv",
         folder=ancient("<results>/qc/masks/{chunk}"),

@@ -18,10 +18,7 @@ rule split_patients:
         eligibility=DESIGN["eligibility"],
         plan=DESIGN["split"],
         tasks={
-            name: {
-                key: task[key]
-                for key in ("outcome", "positive", "negative", "outer_folds")
-            }
+            name: {key: task[key] for key in ("outcome", "positive", "negative", "outer_folds")}
             for name, task in TASKS.items()
         },
         seed=DESIGN["seed"],

@@ -1,15 +1,17 @@
-"""Check a cohort's two tables against the data dictionary, and say everything that is wrong."""
+"""Check a cohort's two tables against the data dictionary, and say everything that is wrong.
 
+Also used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake installs.
+"""
+
+import csv
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from annulus.cohort.dictionary import Column, Value, columns_of
-from annulus.cohort.sources import MANIFEST_DEFAULTS, Row, read_source
+from annulus.cohort.sources import MANIFEST_DEFAULTS, UNMAPPED, Row, read_source
 from annulus.errors import StudyError
 
 PROBLEM_COLUMNS = ["file", "row", "column", "value", "rule", "severity", "message"]
@@ -28,11 +30,6 @@ class Problem:
     message: str
 
 
-def problems_table(problems: Iterable[Problem]) -> pd.DataFrame:
-    """Return problems as the table ``cohort/problems.csv``."""
-    return pd.DataFrame([asdict(problem) for problem in problems], columns=PROBLEM_COLUMNS)
-
-
 def check_cohort(
     participants_file: str,
     participants_source: Mapping[str, Any],
@@ -40,11 +37,11 @@ def check_cohort(
     images_source: Mapping[str, Any] | None,
     folder: str,
     needed: Iterable[str],
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[list[dict[str, Value]], list[Problem]]:
     """Read and check a cohort's tables; returns the participants and the problems.
 
     The sources say how their columns become ours. A cohort without an image file is simulated, and
-    its images do not exist yet.
+    its images do not exist yet. Raises StudyError when a table itself is not there.
     """
     people = read_source(
         Path(participants_file).parent,
@@ -55,8 +52,7 @@ def check_cohort(
         rows = read_source(Path(images_file).parent, {**images_source, "file": Path(images_file).name})
         known = {str(patient["patient_id"]) for patient in patients}
         problems += check_manifest(images_file, folder, rows, columns_of("images"), known)
-    names = [name for name in columns_of("participants") if any(name in p for p in patients)]
-    return pd.DataFrame(patients, columns=names, dtype=object), problems_table(problems)
+    return patients, problems
 
 
 def check_participants(
@@ -120,17 +116,23 @@ def check_manifest(
     return problems
 
 
-def refuse_errors(problems: pd.DataFrame) -> None:
-    """Raise StudyError listing every error among ``problems`` (a ``problems.csv``)."""
-    errors = problems[problems["severity"] == "error"]
-    if errors.empty:
+def refuse_errors(problems: Iterable[Problem], file: Path) -> None:
+    """Raise StudyError listing every error among ``problems``, which are then also written to ``file``."""
+    found = list(problems)
+    errors = [problem for problem in found if problem.severity == "error"]
+    if not errors:
         return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        table = csv.DictWriter(stream, PROBLEM_COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(map(vars, found))
     lines = [
         f"{p.file}, row {p.row or '-'}, column {p.column or '-'}, value {p.value!r}: {p.message}"
-        for p in errors.fillna("").itertuples()
+        for p in errors
     ]
     raise StudyError(
-        f"The cohort has {len(lines)} errors; no image was read. Mend them and run again:\n"
+        f"The cohort has {len(lines)} errors (also in {file}); no image was read. Mend them and run again:\n"
         + "\n".join(lines)
     )
 
@@ -162,6 +164,12 @@ def _read_row(file: str, row: Row, columns: Mapping[str, Column]) -> tuple[dict[
         if name not in row:
             continue
         text = row[name]
+        if text.startswith(UNMAPPED):
+            problems.append(
+                Problem(file, row["_row"], name, text.removeprefix(UNMAPPED), "unmapped", "error",
+                        "The cohort file's mapping does not know this value. Add it there.")
+            )  # fmt: skip
+            continue
         try:
             values[name] = column.read(text)
         except ValueError as error:

@@ -58,7 +58,7 @@ class Column:
             raise ValueError("0 or 1 is expected")
         if self.type == "integer" and not number.is_integer():
             raise ValueError("a whole number is expected")
-        if not self.minimum <= number <= self.maximum:
+        if not (math.isfinite(number) and self.minimum <= number <= self.maximum):
             unit = f" {self.unit}" if self.unit else ""
             raise ValueError(
                 f"{self.minimum:g} to {self.maximum:g}{unit} is expected; "

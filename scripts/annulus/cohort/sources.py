@@ -5,6 +5,7 @@ Used while Snakemake reads the workflow, so it needs the standard library alone.
 
 import csv
 import hashlib
+import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,9 @@ from annulus.errors import StudyError
 
 Row = dict[str, str]
 
+# Stands before a value that a cohort file's mapping does not know.
+UNMAPPED = "?unmapped: "
+
 # Empty manifest cells that have one obvious meaning.
 MANIFEST_DEFAULTS = {"timepoint": "baseline", "view": "na", "rater": "1"}
 
@@ -21,8 +25,9 @@ MANIFEST_DEFAULTS = {"timepoint": "baseline", "view": "na", "rater": "1"}
 def read_source(folder: str | Path, table: Mapping[str, Any]) -> list[Row]:
     """Read one of a cohort's tables in our columns, with its line number in ``_row``.
 
-    Raises StudyError when the file or a mapped column is not there. Values that the mapping does
-    not know are kept with a leading ``?`` so that the check of the cohort names them all.
+    Raises StudyError when the file or a mapped column is not there, or the file is not UTF-8. Values
+    that the mapping does not know are kept behind ``UNMAPPED``, so that the check of the cohort names
+    them all.
     """
     path = Path(folder) / table["file"]
     if not path.is_file():
@@ -30,12 +35,15 @@ def read_source(folder: str | Path, table: Mapping[str, Any]) -> list[Row]:
             f"{path}: there is no such file. Set the cohort's folder, in its file in "
             "config/cohorts/ or with --config cohort_folder=PLACE."
         )
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        theirs = reader.fieldnames or []
-        mapping = table.get("columns") or {name: name for name in theirs}
-        _refuse_unknown(path, mapping, theirs)
-        return [_our_row(line, number, mapping) for number, line in enumerate(reader, start=2)]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{path}: it is not UTF-8 (byte {error.start}). Save it as CSV in UTF-8.") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    theirs = reader.fieldnames or []
+    mapping = table.get("columns") or {name: name for name in theirs}
+    _refuse_unknown(path, mapping, theirs)
+    return [_our_row(line, number, mapping) for number, line in enumerate(reader, start=2)]
 
 
 def manifest_rows(rows: Iterable[Row], known_patients: Iterable[str]) -> list[Row]:
@@ -55,22 +63,34 @@ def manifest_rows(rows: Iterable[Row], known_patients: Iterable[str]) -> list[Ro
 
 
 def used_rows(rows: Iterable[Row], images: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """Return the manifest rows of images that a study uses, with the study's name for them in ``image``."""
-    return [
+    """Return the manifest rows of images that a study uses, with the study's name for them in ``image``.
+
+    Raises StudyError when one of the study's images has no row at all.
+    """
+    every = list(rows)
+    used = [
         {**row, "image": name}
-        for row in rows
+        for row in every
         for name, wanted in images.items()
         if row.get("modality") == wanted["modality"]
         and row.get("series") == wanted["series"]
         and wanted.get("view") in (None, row["view"])
     ]
+    for name in images:
+        if not any(row["image"] == name for row in used):
+            kinds = {(row.get("modality"), row.get("series"), row["view"]) for row in every}
+            raise StudyError(
+                f"images.{name}: no row of the image manifest has its modality, series and view. The "
+                f"manifest has {'; '.join(' '.join(map(str, kind)) for kind in sorted(kinds)) or 'no rows'}."
+            )
+    return used
 
 
-def image_stem(row: Mapping[str, str]) -> str:
-    """Name files after an image, safely for any id."""
-    name = f"{row['patient_id']}_{row['timepoint']}_{row['image_id']}"
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "-", name)
-    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+def image_stem(row: Mapping[str, str], *more: str) -> str:
+    """Name files after an image (and what of it), safely for any id; different ids never meet."""
+    parts = (row["patient_id"], row["timepoint"], row["image_id"], *more)
+    readable = re.sub(r"[^A-Za-z0-9_.-]", "-", "_".join(parts)).lstrip(".")
+    return f"{readable}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
 
 
 def chunk_of(patient_id: str, chunks: int) -> str:
@@ -118,8 +138,10 @@ def _value(line: Row, spec: str | Mapping[str, Any]) -> str:
     theirs = (line[spec["from"]] or "").strip()
     if "values" in spec:
         known = {str(key): str(value) for key, value in spec["values"].items()}
-        return known.get(theirs, f"?{theirs}" if theirs else "")
+        return known.get(theirs, UNMAPPED + theirs if theirs else "")
     if "pattern" in spec:
         found = re.fullmatch(spec["pattern"], theirs)
-        return found.expand(spec["replacement"]) if found else f"?{theirs}"
+        if found:
+            return found.expand(spec["replacement"])
+        return UNMAPPED + theirs if theirs else ""
     return theirs

@@ -12,7 +12,8 @@ CURVE_COLUMNS = [
 
 def thresholds_between(low: float, high: float, step: float = 0.01) -> np.ndarray:
     """Threshold probabilities from ``low`` to ``high``, both included."""
-    return np.round(np.arange(low, high + step / 2.0, step), 6)
+    inside = np.round(np.arange(low, high, step), 6)
+    return np.append(inside[inside < high - 1e-9], high)
 
 
 def net_benefit(outcome: np.ndarray, probability: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

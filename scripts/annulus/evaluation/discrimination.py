@@ -12,6 +12,10 @@ from scipy import stats
 from sklearn.metrics import roc_curve
 
 
+# A variance below this is rounding.
+NO_VARIANCE = 1e-15
+
+
 @dataclass(frozen=True)
 class Interval:
     """An estimate with the ends of its interval and how they were obtained."""
@@ -51,6 +55,9 @@ def auc_interval(outcome: np.ndarray, score: np.ndarray, level: float = 0.95) ->
         bounds = stats.binomtest(round(area) * smaller, smaller).proportion_ci(level, "exact")
         note = "complete separation: DeLong has no width"
         return Interval(area, bounds.low, bounds.high, "exact binomial, smaller class", note)
+    if not covariance[0, 0] > NO_VARIANCE:
+        note = "constant score, or a single patient of one outcome: no interval"
+        return Interval(area, np.nan, np.nan, "DeLong", note)
     reach = stats.norm.ppf(0.5 + level / 2.0) * np.sqrt(covariance[0, 0])
     return Interval(area, max(0.0, area - reach), min(1.0, area + reach), "DeLong")
 
@@ -60,14 +67,16 @@ def compare_aucs(
 ) -> Comparison:
     """Compare two AUCs in the same patients by DeLong's test.
 
-    Where the variance of the difference is 0 (identical ranks), z is 0 and p is 1.
+    Scores that rank everyone alike do not differ (p is 1). Where the variance of the difference is 0 or
+    not defined otherwise (two AUCs of 1, a single patient of one outcome), there is no test.
     """
+    if np.array_equal(stats.rankdata(first), stats.rankdata(second)):
+        return Comparison(0.0, 0.0, 0.0, 0.0, 1.0)
     areas, covariance = delong(np.asarray(outcome, dtype=bool), np.array([first, second]))
     difference = float(areas[0] - areas[1])
     variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
-    if variance <= 1e-15:
-        same = difference == 0.0
-        return Comparison(difference, difference, difference, 0.0, 1.0 if same else np.nan)
+    if not variance > NO_VARIANCE:
+        return Comparison(difference, np.nan, np.nan, np.nan, np.nan)
     z = difference / np.sqrt(variance)
     reach = stats.norm.ppf(0.5 + level / 2.0) * np.sqrt(variance)
     return Comparison(
@@ -104,5 +113,5 @@ def delong(outcome: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _covariance(placements: list[np.ndarray]) -> np.ndarray:
     if len(placements[0]) < 2:
-        return np.zeros((len(placements), len(placements)))
+        return np.full((len(placements), len(placements)), np.nan)
     return np.atleast_2d(np.cov(placements))

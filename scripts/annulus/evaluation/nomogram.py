@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from annulus.cohort.dictionary import columns_of
 from annulus.modelling.frozen import FrozenModel
 
 NOMOGRAM_COLUMNS = ["model", "term", "value", "points"]
@@ -38,7 +39,7 @@ def rulers(model: FrozenModel) -> tuple[list[Ruler], Ruler]:
     at_zero = model.linear.intercept - sum(
         slope * mean for slope, mean in zip(slopes.values(), model.linear.mean, strict=True)
     )
-    axes = {term: even_values(*model.training["ranges"][term]) for term in model.linear.terms}
+    axes = {term: _axis(term, *model.training["ranges"][term]) for term in model.linear.terms}
     widest = max(abs(slopes[term]) * np.ptp(axes[term]) for term in axes)
     per_unit = 100.0 / widest
     found, base = [], at_zero
@@ -63,9 +64,21 @@ def nomogram_table(model: FrozenModel) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[NOMOGRAM_COLUMNS]
 
 
-def even_values(low: float, high: float) -> np.ndarray:
-    """Return evenly spaced round values that cover ``low`` to ``high``."""
+def even_values(low: float, high: float, whole: bool = False) -> np.ndarray:
+    """Return evenly spaced round (or whole) values that cover ``low`` to ``high``."""
     if low == high:
         return np.array([low])
-    ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10]).tick_values(low, high)
+    ticks = MaxNLocator(nbins=8, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)
     return np.round(np.asarray(ticks), 10)
+
+
+def _axis(term: str, low: float, high: float) -> np.ndarray:
+    """Return a term's values: 0 and 1 of an indicator, whole numbers of counts and ordinals."""
+    column = columns_of("participants").get(term.partition("[")[0])
+    kind = "number" if column is None else column.type
+    if kind in ("category", "boolean"):
+        return np.array([0.0, 1.0])
+    values = even_values(low, high, whole=kind in ("integer", "ordinal"))
+    if kind == "ordinal":
+        return values[(values >= low) & (values <= high)]
+    return values

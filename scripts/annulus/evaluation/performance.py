@@ -26,6 +26,8 @@ COMPARISON_COLUMNS = [
 ROC_COLUMNS = ["model", "cohort", "threshold", "false_positive_rate", "sensitivity"]
 
 OUT_OF_FOLD = "out-of-fold predictions"
+OWN_CUT_OFF = "the cut-off was chosen on these predictions, so this is optimistic"
+AT_CUT_OFF = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
 
 
 def performance(
@@ -171,7 +173,8 @@ def _measured(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Iterator[
         facts = {"model": model, "cohort": cohort, "n": len(y), "events": int(y.sum())}
         note = OUT_OF_FOLD if cohort == "train" else ""
         for metric, value in _metrics(y, p, thresholds[model]).items():
-            yield {**facts, **_row(metric, value, note)}
+            chosen_here = cohort == "train" and metric in AT_CUT_OFF
+            yield {**facts, **_row(metric, value, f"{note}; {OWN_CUT_OFF}" if chosen_here else note)}
         if cohort == "train":
             apparent = auc_interval(y, group["probability"].to_numpy())
             yield {**facts, **_row("auc_apparent", apparent, "on the patients it was fitted on")}

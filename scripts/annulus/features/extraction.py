@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from radiomics import getFeatureClasses, imageoperations
+from scipy.ndimage import binary_fill_holes
 
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image, read_image, read_mask
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 # Gaussian tails beyond this many sigma do not matter; coiflet-1 bands reach 3 voxels.
 REACH_SIGMAS = 4.0
 LEAST_REACH_VOXELS = 10
+
+# A mean and standard deviation of fewer voxels say little.
+LEAST_REFERENCE_VOXELS = 100
 
 FAILURE_COLUMNS = ["patient_id", "image_id", "roi", "reason", "timepoint", "image", "feature"]
 
@@ -118,7 +122,7 @@ def extract_image(
     wanted = list(regions)
     if not wanted:
         return {}, []
-    pixels = prepared(image, tissue, settings)
+    pixels = prepared(image, _reference(tissue, wanted), settings)
     masks = {region.name: _on(pixels, region.mask) for region in wanted}
     pixels, masks = _cut(pixels, masks, settings)
     values: dict[str, float] = {}
@@ -130,9 +134,12 @@ def extract_image(
     return _complete(values, wanted, image.pixels.GetDimension(), settings)
 
 
-def prepared(image: Image, tissue: sitk.Image | None, settings: Settings) -> sitk.Image:
-    """Normalise, then resample an image, as its settings say."""
-    pixels = _normalised(image.pixels, tissue, settings)
+def prepared(image: Image, reference: np.ndarray | None, settings: Settings) -> sitk.Image:
+    """Normalise, then resample an image, as its settings say.
+
+    ``reference`` marks the tissue whose mean and standard deviation are the scale.
+    """
+    pixels = _normalised(image.pixels, reference, settings)
     spacing = settings.setting.get("resampledPixelSpacing")
     if not spacing:
         return pixels
@@ -161,19 +168,31 @@ def filtered_images(pixels: sitk.Image, settings: Settings) -> list[tuple[str, s
     return found
 
 
-def _normalised(pixels: sitk.Image, tissue: sitk.Image | None, settings: Settings) -> sitk.Image:
+def _reference(tissue: sitk.Image | None, regions: list[RegionMask]) -> np.ndarray | None:
+    """Mark the tissue outside every region and outside what the regions enclose.
+
+    Were the lesion part of its own scale, every region, however far away, would carry its signal.
+    """
+    if tissue is None:
+        return None
+    inside = np.zeros(tissue.GetSize()[::-1], dtype=bool)
+    for region in regions:
+        inside |= sitk.GetArrayViewFromImage(region.mask) > 0
+    return (sitk.GetArrayViewFromImage(tissue) > 0) & ~binary_fill_holes(inside)
+
+
+def _normalised(pixels: sitk.Image, reference: np.ndarray | None, settings: Settings) -> sitk.Image:
     if settings.normalise_within == "none":
         return pixels
     values = sitk.GetArrayFromImage(pixels).astype(np.float64)
-    reference = values
+    scale = values.ravel()
     if settings.normalise_within == "tissue":
-        if tissue is None:
+        if reference is None:
             raise CannotExtract("there is no usable breast mask to normalise within")
-        reference = values[sitk.GetArrayViewFromImage(tissue) > 0]
-    spread = reference.std(ddof=1)
-    if not spread > 0:
-        raise CannotExtract("the grey values to normalise by are constant")
-    scores = (values - reference.mean()) / spread
+        scale = values[reference]
+    if scale.size < LEAST_REFERENCE_VOXELS or not scale.std(ddof=1) > 0:
+        raise CannotExtract("the tissue outside the regions is too small or constant to normalise by")
+    scores = (values - scale.mean()) / scale.std(ddof=1)
     limit = settings.setting.get("removeOutliers")
     if limit:
         scores = scores.clip(-limit, limit)
@@ -190,7 +209,8 @@ def _resampled(pixels: sitk.Image, spacing: tuple[float, ...]) -> sitk.Image:
         raise CannotExtract(
             f"resampledPixelSpacing has {len(wanted)} values, the image {len(old_size)} dimensions"
         )
-    size = np.ceil(old_size * old_spacing / wanted).astype(int)
+    # Rounded first: 0.3 / 0.1 is 2.9999999999999996, and must not cost or add a pixel.
+    size = np.ceil(np.round(old_size * old_spacing / wanted, 6)).astype(int)
     shift = ((old_size - 1) * old_spacing - (size - 1) * wanted) / 2
     direction = np.array(pixels.GetDirection()).reshape(len(size), len(size))
     origin = np.array(pixels.GetOrigin()) + direction @ shift
@@ -283,12 +303,16 @@ def _computed(
     labels: sitk.Image | None,
     arguments: Mapping[str, Any],
 ) -> dict[str, float]:
-    extractor = getFeatureClasses()[class_name](image, labels, **arguments)
-    for feature in features:
-        extractor.enableFeatureByName(feature)
-    return {
-        f"{prefix}_{class_name}_{feature}": float(value) for feature, value in extractor.execute().items()
-    }
+    try:
+        extractor = getFeatureClasses()[class_name](image, labels, **arguments)
+        for feature in features:
+            extractor.enableFeatureByName(feature)
+        found = extractor.execute()
+    except (RuntimeError, ValueError, IndexError) as error:
+        # What pyradiomics raises for a region too small for a matrix; its values are then missing.
+        logger.warning("%s %s: %s", prefix, class_name, error)
+        return {}
+    return {f"{prefix}_{class_name}_{feature}": float(value) for feature, value in found.items()}
 
 
 def _complete(

@@ -101,7 +101,7 @@ def check_rows(
         finding, facts = check_pair(row, policy)
         file = ""
         if finding.mask is not None:
-            file = f"{image_stem(row)}_{row['mask_role']}_{row['rater']}.nrrd"
+            file = f"{image_stem(row, row['mask_role'], row['rater'])}.nrrd"
             write_mask(folder / file, finding.mask)
         masks.append({**row, **finding.row(), "mask_file": file})
         images.append({**row, **facts})
@@ -280,10 +280,16 @@ def _touches_border(inside: np.ndarray) -> bool:
 def _largest_diameter(inside: np.ndarray, spacing: tuple[float, ...]) -> float:
     """Largest distance between two voxel centres, in mm."""
     points = np.argwhere(inside) * np.asarray(spacing[::-1])
-    try:
-        points = points[ConvexHull(points).vertices]
-    except (QhullError, ValueError):
-        points = points[[0, -1]]
+    # A hull needs an extent along every axis: one slice of a volume has none along the third.
+    points = points[:, np.ptp(points, axis=0) > 0]
+    if not points.size:
+        return 0.0
+    if points.shape[1] > 1:
+        try:
+            points = points[ConvexHull(points).vertices]
+        except QhullError:
+            # All on one oblique line: the ends in order are the farthest apart.
+            points = points[[0, -1]]
     return float(pdist(points).max())
 
 

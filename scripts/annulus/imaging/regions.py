@@ -18,6 +18,9 @@ from annulus.cohort.sources import image_stem
 from annulus.errors import StudyError
 from annulus.imaging.reading import Image, on_grid_of, read_mask, write_mask
 
+# The distance map is single precision: a voxel at exactly the width must not fall out by rounding.
+TIE = 1.0 + 1e-6
+
 ROI_COLUMNS = [
     "patient_id", "image_id", "roi", "kind", "inner_mm", "outer_mm", "achieved_mm", "voxels",
     "volume_mm3", "lost_fraction", "status", "reason", "timepoint", "image", "unit", "inner", "outer",
@@ -138,7 +141,7 @@ def _build_image(
             "inner": region.inner,
             "outer": region.outer,
             "achieved": built.achieved,
-            **_saved(built.mask, tumour, folder, f"{image_stem(row)}_{region.name}.nrrd"),
+            **_saved(built.mask, tumour, folder, f"{image_stem(row, region.name)}.nrrd"),
         }
 
 
@@ -185,15 +188,16 @@ def build_regions(
     image, and never hold a tumour voxel. ``spacing`` is along x, y (and z). Raises StudyError when
     a width in mm is asked for and the pixel size is not known.
     """
-    widest = max((region.outer for region in plan.regions), default=0.0)
-    if widest and plan.unit == "mm" and not spacing_known:
+    around = [region for region in plan.regions if region.kind != "tumour"]
+    widest = max((region.outer for region in around), default=0.0)
+    if around and plan.unit == "mm" and not spacing_known:
         raise StudyError(
             "the pixel size is unknown, so a ring in mm cannot be built. Give pixel_spacing_x_mm and "
             "pixel_spacing_y_mm in the image manifest, or set regions.unit to px or fraction"
         )
     scale, step = _scale(tumour, spacing, plan.unit)
     padded, pad = _padded(tumour, step, widest * scale)
-    distance = signed_distance(padded, step) if widest else None
+    distance = signed_distance(padded, step) if around else None
     allowed = _pad_to(tissue if tissue is not None else np.ones_like(tumour), pad)
     return [_build(region, padded, distance, allowed, pad, scale, tumour.shape) for region in plan.regions]
 
@@ -258,8 +262,8 @@ def _build(
 ) -> Built:
     if region.kind == "tumour" or distance is None:
         return Built(region, _pad_to(tumour, _undo(pad)), 0.0, None, scale)
-    inner, outer = region.inner * scale, region.outer * scale
-    ring = ~tumour & (distance > inner) & (distance <= outer)
+    inner = 0.0 if region.kind == "union" else region.inner
+    ring = ~tumour & (distance > inner * scale * TIE) & (distance <= region.outer * scale * TIE)
     kept = ring & allowed
     nominal = int(ring.sum())
     lost = 1.0 - kept.sum() / nominal if nominal else 0.0

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from annulus.clinical.encoding import encode, terms_of
+from annulus.clinical.encoding import encode, terms_of, typical
 from annulus.cohort.dictionary import Column
 from annulus.modelling.frozen import Linear
 from annulus.modelling.logistic import LogisticFit, NotEstimable, fit_logistic, likelihood_ratio_p
@@ -42,21 +42,27 @@ def fit_clinical(
 
     A candidate whose univariable p (Wald, or likelihood ratio where it has several terms) is below
     ``entry_p`` enters the multivariable model. Univariable analysis leaves out patients without the
-    value; the multivariable model takes the median of training patients for it.
+    value; the multivariable model fills in what is typical of training patients.
     """
     selection: list[dict[str, Any]] = []
     odds = []
     for name, column in candidates.items():
         p, rows, note = _univariable(table, outcome, column)
         odds.append(rows.assign(analysis="univariable", note=note))
-        kept = p is not None and p < entry_p
-        selection.append({"column": name, "step_removed": "" if kept else "univariable", "statistic": p})
+        removed = "not estimable" if p is None else ("" if p < entry_p else "univariable")
+        selection.append({"column": name, "step_removed": removed, "statistic": p})
     chosen = tuple(row["column"] for row in selection if not row["step_removed"])
     fit, linear, reason = None, None, "no clinical variable survived univariable analysis"
     if chosen:
         fit, linear, reason = fit_terms(encode(table, [candidates[c] for c in chosen]), outcome)
+    inestimable = [row["column"] for row in selection if row["step_removed"] == "not estimable"]
+    if inestimable and not chosen:
+        reason += f" ({', '.join(inestimable)} not estimable)"
     if fit is not None:
-        odds.append(fit.odds_ratios().assign(analysis="multivariable", note=""))
+        imputed = int(encode(table, [candidates[c] for c in chosen]).isna().any(axis=1).sum())
+        note = "after univariable selection, so intervals are too narrow"
+        note += f"; {imputed} patients imputed" if imputed else ""
+        odds.append(fit.odds_ratios().assign(analysis="multivariable", note=note))
     return ClinicalModel(
         linear=linear,
         reason=reason,
@@ -67,13 +73,13 @@ def fit_clinical(
 
 
 def fit_terms(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[LogisticFit | None, Linear | None, str]:
-    """Fit a logistic regression on terms that may be missing, filled by their median.
+    """Fit a logistic regression on terms that may be missing, filled by what is typical.
 
     A term that does not vary (a level that no training patient has) is left out: it says nothing here.
     Returns the fit, what scoring needs of it, and, where neither can be had, the reason.
     """
     terms = terms[varying(terms)]
-    fill = terms.median()
+    fill = typical(terms)
     try:
         if terms.empty:
             raise NotEstimable("none of its terms varies")

@@ -33,7 +33,7 @@ def combined_terms(
     scores: Mapping[str, pd.Series], clinical: pd.DataFrame, patients: Sequence[str]
 ) -> pd.DataFrame:
     """Put Rad-scores (by region) beside clinical terms for ``patients``."""
-    parts = {rad_score(roi): series.reindex(patients) for roi, series in scores.items()}
+    parts = {rad_score(roi): series.loc[patients] for roi, series in scores.items()}
     return pd.concat([pd.DataFrame(parts, index=patients), clinical.loc[patients]], axis=1)
 
 

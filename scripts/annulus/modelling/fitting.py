@@ -1,8 +1,9 @@
 """Fit each kind of model on the training patients and freeze it, with the tables that explain it."""
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from annulus.modelling.combined import (
 from annulus.modelling.frozen import FrozenModel, Linear, rad_score
 from annulus.modelling.signature import RadScore, cross_fit, freeze_signature, stratified_folds
 from annulus.modelling.threshold import YOUDEN, youden
+
+logger = logging.getLogger(__name__)
 
 SELECTION_COLUMNS = [
     "model", "column", "step_removed", "statistic", "coefficient", "selection_frequency",
@@ -100,7 +103,10 @@ def fit_signature(
     model.fit(features, y)
     linear = freeze_signature(model, columns)
     scores = crossed.scores
-    overall = scores[scores["outer_set"] == "all"].set_index("patient_id")["score"]
+    own = scores[scores["outer_set"] == "all"].set_index("patient_id")
+    overall = own["score"] + own["intercept"]
+    if model.chosen_ == len(model.path_.penalties) - 1 and linear.terms:
+        logger.warning("signature_%s: the smallest penalty of its path was chosen; extend the path", roi)
     name = f"signature_{roi}"
     note = "" if linear.terms else "no feature was selected: the signature is its intercept"
     frozen, table = _freeze(
@@ -172,6 +178,7 @@ def fit_combined_model(
     usable = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
     empty = [roi for roi, linear in usable.items() if not linear.terms]
     terms = combined_terms(crossed, encoded, patients)
+    imputed = int(encoded.isna().any(axis=1).sum())
     terms = terms.drop(columns=[rad_score(roi) for roi in empty])
     found = fit_combined(terms, y)
     dropped = [*found.dropped, *(rad_score(roi) for roi in empty)]
@@ -189,6 +196,10 @@ def fit_combined_model(
             pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
             pd.DataFrame(columns=TRAINING_COLUMNS),
         )
+    # Cross-fitted scores have no intercept; the frozen signatures' scores do, and it is taken off here.
+    origin = {rad_score(roi): linear.intercept for roi, linear in usable.items()}
+    means = tuple(origin.get(term, 0.0) for term in found.linear.terms)
+    frozen_linear = replace(found.linear, mean=means)
     coefficients = dict(zip(found.linear.terms, found.linear.coefficients, strict=True))
     selection["coefficient"] = selection["column"].map(coefficients)
     folds = stratified_folds(y, outer_folds, seed)
@@ -200,11 +211,13 @@ def fit_combined_model(
     whole = pd.concat([apparent, encoded], axis=1)[list(found.linear.terms)]
     kept = {roi: linear for roi, linear in usable.items() if rad_score(roi) in found.linear.terms}
     frozen, table = _freeze(
-        name, "combined", found.linear, found.linear.of(whole), overall, training, whole,
+        name, "combined", frozen_linear, frozen_linear.of(whole), overall, training, whole,
         clinical=tuple(clinical), signatures=kept,
     )  # fmt: skip
     odds_ratios = found.fit.odds_ratios().assign(
-        model=name, analysis="multivariable", note="Rad-scores are cross-fitted"
+        model=name,
+        analysis="multivariable",
+        note="Rad-scores are cross-fitted" + (f"; {imputed} patients imputed" if imputed else ""),
     )
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
 

@@ -85,13 +85,24 @@ class FrozenModel:
         """Linear predictor of every patient from features and clinical variables as recorded."""
         if self.linear is None:
             raise ValueError(f"{self.name} was not fitted: {self.reason}")
-        clinical = encode(predictors, [columns[name] for name in self.clinical])
+        clinical = self._clinical(predictors, columns)
         scores = pd.DataFrame(
             {rad_score(roi): linear.of(predictors) for roi, linear in self.signatures.items()},
             index=predictors.index,
         )
         wanted = [t for t in self.linear.terms if t not in clinical and t not in scores]
         return self.linear.of(pd.concat([predictors[wanted], clinical, scores], axis=1))
+
+    def _clinical(self, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
+        """Encode clinical variables; a level that no training patient had counts as missing."""
+        parts = []
+        for name in self.clinical:
+            terms = encode(predictors, [columns[name]])
+            unseen = [term for term in terms if self.linear and term not in self.linear.terms]
+            if len(unseen) < terms.shape[1]:
+                terms[terms[unseen].eq(1.0).any(axis=1)] = np.nan
+            parts.append(terms)
+        return pd.concat([pd.DataFrame(index=predictors.index), *parts], axis=1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the model as plain JSON content."""

@@ -72,7 +72,7 @@ def fit_path(
         family="binomial",
         l1_ratio=1.0,
         alpha_search=True,
-        alphas=penalties,
+        alpha=list(penalties),
         gradient_tol=tolerance,
         max_iter=1000,
         copy_X=True,

@@ -143,6 +143,10 @@ def stratified_folds(outcome: np.ndarray, folds: int, seed: int) -> list[tuple[n
 class CrossFitted:
     """Rad-scores of training patients, each from a signature that never saw the patient.
 
+    ``score`` is the Rad-score without its ``intercept``, which has a column of its own. Intercepts
+    follow the prevalence of the fold's training patients, so that they run against the outcomes of those
+    held out; a signature that selects nothing would else earn a large negative weight.
+
     ``scores`` has one row per ``outer_set`` and patient. In the set ``all`` the score comes from the
     outer fold that left the patient out. In the set of outer fold k, patients of the fold
     (``held_out`` 1) are scored by the signature of all others, and the others (``held_out`` 0) by
@@ -166,21 +170,22 @@ def cross_fit(
     ``nested`` adds the sets of the outer folds, which combined models need.
     """
     patients = features.index.to_numpy()
-    tables = []
-    overall = np.full(len(outcome), np.nan)
+    overall, tables = [], []
     for k, (train, test) in enumerate(stratified_folds(outcome, folds, seed)):
         fitted = _clone(model, k + 1).fit(features.iloc[train], outcome[train])
-        overall[test] = fitted.decision_function(features.iloc[test])
+        held_out = _score_rows(fitted, features.iloc[test])
+        overall.append(held_out.assign(outer_set="all", held_out=0))
         if not nested:
             continue
-        inner = np.full(len(train), np.nan)
+        tables.append(held_out.assign(outer_set=str(k), held_out=1))
         for j, (a, b) in enumerate(stratified_folds(outcome[train], folds, seed + k + 1)):
             part = _clone(model, (k + 1) * (folds + 1) + j)
             part.fit(features.iloc[train[a]], outcome[train[a]])
-            inner[b] = part.decision_function(features.iloc[train[b]])
-        tables.append(_score_rows(str(k), patients[test], overall[test], 1))
-        tables.append(_score_rows(str(k), patients[train], inner, 0))
-    return CrossFitted(pd.concat([_score_rows("all", patients, overall, 0), *tables]))
+            inner = _score_rows(part, features.iloc[train[b]])
+            tables.append(inner.assign(outer_set=str(k), held_out=0))
+    whole = pd.concat(overall).set_index("patient_id").loc[patients].reset_index()
+    columns = ["outer_set", "patient_id", "held_out", "score", "intercept"]
+    return CrossFitted(pd.concat([whole, *tables], ignore_index=True)[columns])
 
 
 def freeze_signature(model: RadScore, columns: Iterable[str]) -> Linear:
@@ -204,5 +209,11 @@ def _clone(model: RadScore, step: int) -> RadScore:
     return RadScore(**{**parameters, "seed": parameters["seed"] + step})
 
 
-def _score_rows(outer: str, patients: np.ndarray, scores: np.ndarray, held_out: int) -> pd.DataFrame:
-    return pd.DataFrame({"outer_set": outer, "patient_id": patients, "held_out": held_out, "score": scores})
+def _score_rows(model: RadScore, features: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "patient_id": features.index.to_numpy(),
+            "score": model.decision_function(features) - model.intercept_,
+            "intercept": model.intercept_,
+        }
+    )

@@ -131,6 +131,9 @@ def refuse_small_classes(outcomes: pd.DataFrame, cohort: pd.Series, folds: int) 
 
 
 def _outcome(values: pd.Series, positive: Sequence[object], negative: Sequence[object]) -> pd.Series:
+    both = {_text(v) for v in positive} & {_text(v) for v in negative}
+    if both:
+        raise StudyError(f"tasks: {', '.join(sorted(both))} is both positive and negative.")
     mapping = {_text(v): 0.0 for v in negative} | {_text(v): 1.0 for v in positive}
     return values.map(_text).map(mapping)
 
@@ -149,6 +152,10 @@ def _by_column(
 ) -> pd.Series:
     if plan["column"] not in participants:
         raise StudyError(f"split.column: the participants table has no column {plan['column']!r}.")
+    listed = [_text(v) for values in plan["cohorts"].values() for v in values]
+    doubled = sorted({v for v in listed if listed.count(v) > 1})
+    if doubled:
+        raise StudyError(f"split.cohorts: {', '.join(doubled)} stands in more than one cohort.")
     cohort_of = {_text(v): name for name, values in plan["cohorts"].items() for v in values}
     return participants[plan["column"]].map(_text).map(cohort_of)
 

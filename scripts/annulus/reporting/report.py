@@ -33,8 +33,8 @@ CAPTIONS = {
     ),
     "decision_curve": "Net benefit over the study's stated thresholds, with 95 % bootstrap bands.",
     "nomogram": (
-        "Nomogram. Add the points of every ruler and read the risk below the total. Rad-scores are "
-        "valid within the range that their ruler shows."
+        "Nomogram. Add the points of every ruler and read the risk below the total. Rulers are rounded "
+        "outwards from the training patients' range; nothing beyond that range is known."
     ),
 }
 METRICS = {

@@ -1,0 +1,24 @@
+"""Read the cohort's participants, and write down everything in its tables that is wrong."""
+
+from annulus.job import log_to
+
+log_to(snakemake.log[0])
+
+from pathlib import Path
+
+from annulus.cohort.checks import PROBLEM_COLUMNS, check_cohort, refuse_errors
+from annulus.tables import write_csv
+
+params = snakemake.params
+participants, problems = check_cohort(
+    snakemake.input.participants,
+    params.participants,
+    snakemake.input.get("images"),
+    params.images,
+    params.folder,
+    params.needed,
+)
+refuse_errors(problems, Path(snakemake.output.problems))
+source = {"cohort_source": params.cohort, "synthetic": int(params.simulated)}
+write_csv(snakemake.output.participants, ({**patient, **source} for patient in participants))
+write_csv(snakemake.output.problems, map(vars, problems), PROBLEM_COLUMNS)

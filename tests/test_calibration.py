@@ -1,0 +1,228 @@
+"""Calibration statistics and curves against rms, CalibrationCurves and R's loess."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.interpolate import CubicSpline
+from scipy.special import expit
+
+from annulus.evaluation.calibration import calibration, calibration_curves, logit
+
+ROOT = Path(__file__).parents[1]
+ORACLE = ROOT / "tests" / "oracle"
+SHARED = ROOT.parent / "shared" / "oracle"
+EXPECTED = json.loads((ORACLE / "expected.json").read_text())
+COHORTS = ("train", "internal", "external")
+
+
+def predictions(cohort):
+    table = pd.read_csv(ORACLE / "pred.csv")
+    table = table[table["cohort"] == cohort]
+    return table["y"].to_numpy(dtype=float), table["pf"].to_numpy()
+
+
+def shared_predictions(name):
+    path = SHARED / name
+    if not path.is_file():
+        pytest.skip(f"oracle data are absent: {path}")
+    table = pd.read_csv(path)
+    return table["y"].to_numpy(dtype=float), table["p"].to_numpy()
+
+
+def simulated(seed, n=200):
+    rng = np.random.default_rng(seed)
+    p = rng.uniform(0.02, 0.98, n)
+    return (rng.random(n) < p).astype(float), p
+
+
+def three(interval):
+    return interval.estimate, interval.lower, interval.upper
+
+
+def smoothed(curves, smoother):
+    return curves[curves["smoother"] == smoother]
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_in_the_large_with_its_wald_interval_is_that_of_r(cohort):
+    found = calibration(*predictions(cohort))["calibration_in_the_large"]
+    wanted = EXPECTED["cal"][cohort]
+    assert three(found) == pytest.approx((wanted["citl"], *wanted["citl_ci"]), abs=1e-6)
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_slope_with_its_wald_interval_is_that_of_r(cohort):
+    # R's glm stopped at its default of 1e-8 in the deviance, which shows in the training interval.
+    found = calibration(*predictions(cohort))["calibration_slope"]
+    wanted = EXPECTED["cal"][cohort]
+    assert found.estimate == pytest.approx(wanted["Slope"], abs=1e-6)
+    assert three(found)[1:] == pytest.approx(tuple(wanted["slope_ci"]), abs=3e-5)
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+@pytest.mark.parametrize(
+    ("metric", "key"),
+    [("observed_expected", "OE"), ("brier", "Brier"), ("scaled_brier", "brier_scaled")],
+)
+def test_brier_scores_and_observed_to_expected_are_those_of_r(cohort, metric, key):
+    found = calibration(*predictions(cohort))[metric]
+    assert found.estimate == pytest.approx(EXPECTED["cal"][cohort][key], rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("metric", "wanted"),
+    [
+        ("brier", [0.0998646907]),
+        ("observed_expected", [1.09424087]),
+        ("calibration_slope", [0.8976944247, 0.6082167, 1.1871722]),
+        ("calibration_in_the_large", [0.1530034799, -0.2485255, 0.5545325]),
+    ],
+)
+def test_held_out_part_of_df_binary_is_calibrated_as_rms_says(metric, wanted):
+    found = calibration(*shared_predictions("valprob_dfbinary_test.csv"))[metric]
+    assert three(found)[: len(wanted)] == pytest.approx(wanted, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("metric", "wanted"),
+    [
+        ("brier", [0.1770334]),
+        ("scaled_brier", [0.2873052]),
+        ("calibration_slope", [0.8227830, 0.6658240, 0.9797419]),
+        ("calibration_in_the_large", [0.2240468, 0.0033920, 0.4447016]),
+    ],
+)
+def test_vignette_of_calibration_curves_is_met(metric, wanted):
+    found = calibration(*shared_predictions("calibrationcurves_test.csv"))[metric]
+    assert three(found)[: len(wanted)] == pytest.approx(wanted, abs=1e-7)
+
+
+def test_in_the_large_is_not_the_intercept_of_the_slopes_own_model():
+    found = calibration(*predictions("external"))["calibration_in_the_large"]
+    assert abs(found.estimate - EXPECTED["cal"]["external"]["Intercept"]) > 0.3
+
+
+def test_the_prevalence_as_everybodys_probability_scores_zero():
+    y = np.array([0, 0, 0, 1.0])
+    found = calibration(y, np.full(4, 0.25))
+    assert found["scaled_brier"].estimate == pytest.approx(0.0)
+    assert found["observed_expected"].estimate == pytest.approx(1.0)
+    assert found["calibration_in_the_large"].estimate == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_constant_probability_has_no_slope():
+    found = calibration(np.array([0, 1.0, 0, 1]), np.full(4, 0.5))["calibration_slope"]
+    assert np.isnan(found.estimate)
+    assert found.note.startswith("not estimable")
+
+
+def test_separated_outcomes_have_no_slope():
+    found = calibration(np.repeat([0.0, 1.0], 20), np.linspace(0.1, 0.9, 40))
+    assert np.isnan(three(found["calibration_slope"])).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(-3, 3), st.floats(0.2, 3))
+def test_in_the_large_makes_observed_and_expected_equal(seed, shift, stretch):
+    y, p = simulated(seed, 60)
+    distorted = expit(stretch * np.log(p / (1 - p)) + shift)
+    found = calibration(y, distorted)["calibration_in_the_large"].estimate
+    assert expit(logit(distorted) + found).sum() == pytest.approx(y.sum(), abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.floats(0.3, 3))
+def test_overconfident_predictions_divide_the_slope(seed, stretch):
+    y, p = simulated(seed)
+    linear = np.log(p / (1 - p))
+    plain = calibration(y, p)["calibration_slope"].estimate
+    stretched = calibration(y, expit(stretch * linear))["calibration_slope"].estimate
+    assert stretched == pytest.approx(plain / stretch, rel=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 1))
+def test_log_odds_are_finite_everywhere(p):
+    assert np.isfinite(logit(np.array([p]))).all()
+
+
+def test_certainty_of_the_event_and_of_none_are_as_far_from_even():
+    impossible, certain = logit(np.array([0.0, 1.0]))
+    assert impossible == pytest.approx(-certain)
+
+
+@pytest.mark.parametrize("event", [0.0, 1.0])
+@pytest.mark.parametrize("certain", [0.0, 1.0])
+def test_a_probability_of_exactly_zero_or_one_leaves_a_real_intercept(certain, event):
+    y, p = simulated(3)
+    y[0], p[0] = event, certain
+    found = calibration(y, p)
+    recalibrated = expit(logit(p) + found["calibration_in_the_large"].estimate)
+    assert recalibrated.sum() == pytest.approx(y.sum(), abs=1e-3)
+    assert np.isfinite(found["brier"].estimate)
+
+
+@pytest.mark.parametrize("certain", [0.0, 1.0])
+def test_curves_stand_a_probability_of_exactly_zero_or_one(certain):
+    y, p = simulated(4)
+    y[0], p[0] = certain, certain
+    curves = calibration_curves(y, p)
+    assert set(curves["smoother"]) == {"logistic", "loess"}
+    heights = curves[["observed", "lower", "upper"]].to_numpy(dtype=float)
+    assert ((heights >= 0.0) & (heights <= 1.0)).all()
+
+
+@pytest.mark.parametrize("cohort", ["internal", "external"])
+def test_loess_curve_is_that_of_r(cohort):
+    # Not the training cohort: there our curve is cut to 0-1, and R's numbers are not.
+    y, p = predictions(cohort)
+    curve = smoothed(calibration_curves(y, p), "loess")
+    assert curve["observed"].between(0.0, 1.0, inclusive="neither").all()
+    fitted = CubicSpline(curve["predicted"], curve["observed"])(p)
+    wanted = EXPECTED["cal"][cohort]
+    assert np.abs(fitted - p).mean() == pytest.approx(wanted["loess_Eavg"], abs=1e-5)
+    assert 100 * ((fitted - p) ** 2).mean() == pytest.approx(wanted["loess_ECI"], rel=1e-3)
+
+
+def test_logistic_curve_and_band_are_those_of_the_recalibration_model():
+    y, p = predictions("external")
+    curve = smoothed(calibration_curves(y, p), "logistic")
+    model = sm.GLM(y, sm.add_constant(np.log(p / (1 - p))), family=sm.families.Binomial())
+    at = sm.add_constant(np.log(curve["predicted"] / (1 - curve["predicted"])).to_numpy())
+    wanted = model.fit(tol=1e-12).get_prediction(at)
+    np.testing.assert_allclose(curve["observed"], wanted.predicted_mean, atol=1e-8)
+    np.testing.assert_allclose(curve[["lower", "upper"]], wanted.conf_int(), atol=1e-6)
+
+
+def test_curves_stay_within_the_predicted_range():
+    y, p = predictions("internal")
+    for _, curve in calibration_curves(y, p).groupby("smoother"):
+        assert (curve["predicted"].min(), curve["predicted"].max()) == (p.min(), p.max())
+
+
+@pytest.mark.parametrize(("events", "drawn"), [(19, False), (20, True)])
+def test_loess_needs_twenty_patients_of_either_outcome(events, drawn):
+    p = np.random.default_rng(0).uniform(0.1, 0.9, 100)
+    y = np.zeros(100)
+    y[np.random.default_rng(1).choice(100, events, replace=False)] = 1.0
+    for outcome, probability in ((y, p), (1.0 - y, 1.0 - p)):
+        found = calibration_curves(outcome, probability)
+        assert ("loess" in set(found["smoother"])) == drawn
+
+
+def test_a_constant_probability_has_no_curve():
+    assert calibration_curves(np.arange(60) % 2, np.full(60, 0.5)).empty
+
+
+def test_few_distinct_probabilities_do_not_stop_the_evaluation():
+    # Out-of-fold probabilities of a model of one BI-RADS category: most patients share a value.
+    rng = np.random.default_rng(5)
+    p = np.r_[np.full(170, 0.3), np.linspace(0.1, 0.9, 40)]
+    curves = calibration_curves((rng.random(210) < p).astype(float), p)
+    assert "logistic" in set(curves["smoother"])

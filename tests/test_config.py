@@ -1,0 +1,358 @@
+"""Study configurations: those that are shipped load, and mistakes are told in words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from annulus.config import Folders, load, problems, read_yaml
+from annulus.errors import StudyError
+
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted(path.stem for path in (ROOT / "config" / "studies").glob("*.yaml"))
+SCHEMAS = ROOT / "workflow" / "schemas"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return Folders(working=tmp_path, workflow=ROOT)
+
+
+@pytest.fixture
+def design():
+    return read_yaml(ROOT / "config" / "studies" / "cem_her2.yaml")
+
+
+@pytest.fixture
+def refused(folders):
+    """Load a configuration that must be refused and return what is said."""
+
+    def run(config):
+        with pytest.raises(StudyError) as error:
+            load(config, folders)
+        return str(error.value)
+
+    return run
+
+
+def task(design):
+    return design["tasks"]["her2_fish"]
+
+
+# --- what is shipped -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_loads_by_its_name(folders, name):
+    study = load({"study": name}, folders)
+    assert study.design["name"] == name
+    assert study.cohort["name"] == study.design["cohort"]
+    used = {image["settings"] for image in study.design["images"].values()}
+    assert set(study.imaging) == used
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_a_study_is_the_same_by_name_by_path_and_by_content(folders, name):
+    path = ROOT / "config" / "studies" / f"{name}.yaml"
+    by_name = load({"study": name}, folders)
+    assert load({"study": str(path)}, folders) == by_name
+    assert load(read_yaml(path), folders) == by_name
+
+
+def test_the_default_study_exists():
+    assert read_yaml(ROOT / "config" / "config.yaml")["study"] in STUDIES
+
+
+@pytest.mark.parametrize("kind", ["cohort", "imaging"])
+def test_every_cohort_and_settings_file_fits_its_schema(kind):
+    folder = {"cohort": "cohorts", "imaging": "imaging"}[kind]
+    schema = read_yaml(SCHEMAS / f"{kind}.schema.yaml")
+    files = sorted((ROOT / "config" / folder).glob("*.yaml"))
+    assert len(files) >= 2
+    for path in files:
+        assert problems(read_yaml(path), schema) == [], path
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_key_of_a_schema_is_described(path):
+    def keys(part):
+        for name, below in part.get("properties", {}).items():
+            yield name, below
+            yield from keys(below)
+        for inner in ("additionalProperties", "items"):
+            if isinstance(part.get(inner), dict):
+                yield from keys(part[inner])
+
+    found = list(keys(read_yaml(path)))
+    assert found
+    assert [name for name, part in found if "description" not in part] == []
+
+
+def test_defaults_of_the_schema_are_filled_in_at_every_depth(folders, design):
+    del task(design)["lasso"]
+    del design["qc"]
+    study = load(design, folders)
+    assert study.design["qc"]["minimum_voxels"] == 50
+    assert study.design["qc"]["maximum_lost_share"] == 0.2
+    assert study.design["regions"]["rois"]["ptr5"]["inner"] == 0
+    assert task(study.design)["lasso"] == {
+        "folds": 10, "penalty": "minimum", "penalties": 100, "smallest_ratio": 0.01,
+    }  # fmt: skip
+    assert task(study.design)["combined"]["radiomics"]["clinical"] == []
+    assert study.imaging["cem_low_energy"]["normalise_within"] == "tissue"
+
+
+def test_a_default_never_replaces_what_is_given(folders, design):
+    design["qc"] = {"minimum_voxels": 7}
+    assert load(design, folders).design["qc"]["minimum_voxels"] == 7
+
+
+def test_keys_are_laid_over_a_named_study_deeply(folders):
+    config = {"study": "cem_her2", "seed": 5, "regions": {"rois": {"ptr3": {
+        "kind": "ring", "outer": 3}}}}  # fmt: skip
+    study = load(config, folders).design
+    assert study["seed"] == 5
+    assert study["regions"]["rois"]["ptr3"]["outer"] == 3
+    assert study["regions"]["rois"]["ptr5"]["outer"] == 5
+    assert study["regions"]["unit"] == "mm"
+
+
+def test_patients_scale_a_simulated_cohort_and_leave_a_table_alone(folders):
+    assert load({"study": "cem_her2", "patients": 60}, folders).cohort["patients"] == 60
+    assert "patients" not in load({"study": "us_malignancy", "patients": 60}, folders).cohort
+
+
+def test_the_folder_of_a_table_cohort_can_be_moved(folders):
+    config = {"study": "us_malignancy", "cohort_folder": "/data/bus"}
+    assert load(config, folders).cohort["folder"] == "/data/bus"
+    assert "folder" not in load({"study": "cem_her2", "cohort_folder": "/x"}, folders).cohort
+
+
+def test_a_file_in_the_working_folder_wins_over_the_workflows(tmp_path, folders, design):
+    mine = tmp_path / "config" / "studies" / "cem_her2.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text(yaml.safe_dump({**design, "seed": 99}))
+    assert load({"study": "cem_her2"}, folders).design["seed"] == 99
+
+
+# --- names of files --------------------------------------------------------------------------
+
+
+def test_an_unknown_study_is_told_with_the_known_ones_and_the_nearest(refused):
+    text = refused({"study": "cem_her3"})
+    assert "there is no file 'cem_her3'" in text
+    assert "did you mean 'cem_her2'?" in text
+    for name in STUDIES:
+        assert name in text
+
+
+def test_an_unknown_cohort_or_settings_file_is_told(refused, design):
+    assert "config/cohorts: there is no file 'cem_simulate'" in refused({**design, "cohort": "cem_simulate"})
+    design["images"]["le"]["settings"] = "cem_low"
+    text = refused(design)
+    assert "config/imaging: there is no file 'cem_low'" in text
+    assert "cem_low_energy" in text
+
+
+def test_no_study_at_all_is_told_with_an_example(refused):
+    assert "study: cem_her2" in refused({})
+
+
+@pytest.mark.parametrize("content", ["a: [1", "- 1\n- 2\n", "only words", ""])
+def test_a_file_that_is_no_mapping_is_named(tmp_path, refused, content):
+    (tmp_path / "mine.yaml").write_text(content)
+    assert "mine.yaml: " in refused({"study": "mine.yaml"})
+
+
+# --- keys, types and values ------------------------------------------------------------------
+
+
+def test_a_misspelt_key_is_refused_with_where_the_nearest_and_the_allowed(refused, design):
+    design["regions"]["minimum_voxel"] = 3
+    text = refused(design)
+    assert "study cem_her2: regions: the key 'minimum_voxel' is not known" in text
+    assert "did you mean 'minimum_voxels'?" in text
+    assert "Allowed: maximum_lost_fraction, minimum_voxels, rois, unit." in text
+
+
+def test_a_misspelt_key_on_the_command_line_is_refused(refused):
+    text = refused({"study": "cem_her2", "pateints": 60})
+    assert "top level: the key 'pateints' is not known (did you mean 'patients'?)" in text
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "nearest"),
+    [
+        (("tasks", "her2_fish"), "outcomes", "outcome"),
+        (("tasks", "her2_fish", "lasso"), "fold", "folds"),
+        (("tasks", "her2_fish", "clinical"), "candidate", "candidates"),
+        (("tasks", "her2_fish", "combined", "radiomics"), "signature", "signatures"),
+        (("tasks", "her2_fish", "decision"), "threshold", "thresholds"),
+        (("regions", "rois", "ptr5"), "outter", "outer"),
+        (("images", "le"), "setings", "settings"),
+        (("split",), "columns", "column"),
+        (("qc",), "hole", "holes"),
+    ],
+)
+def test_a_misspelt_key_is_found_at_every_depth(refused, design, place, key, nearest):
+    part = design
+    for name in place:
+        part = part[name]
+    part[key] = 1
+    text = refused(design)
+    assert f"{'.'.join(place)}: the key {key!r} is not known (did you mean {nearest!r}?)" in text
+
+
+def test_misspelt_keys_in_lists_are_found(refused, design):
+    design["eligibility"][0]["colum"] = "x"
+    assert "eligibility.0: the key 'colum' is not known (did you mean 'column'?)" in refused(design)
+
+
+def test_all_mistakes_of_a_file_are_told_at_once(refused, design):
+    design["seeds"] = 1
+    design["seed"] = "many"
+    design["regions"]["unit"] = "cm"
+    del design["title"]
+    lines = refused(design).splitlines()
+    assert len(lines) == 4
+    assert all(line.startswith("study cem_her2: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("seed",), "many", "seed: 'many' is not of type integer."),
+        (("seed",), -1, "seed: -1 is not allowed (minimum: 0)."),
+        (("title",), 3, "title: 3 is not of type string."),
+        (("cohort",), ["x"], "cohort: ['x'] is not of type string."),
+        (("regions", "unit"), "MM", "Allowed: mm, px, fraction."),
+        (("regions", "unit"), "fractions", "did you mean 'fraction'?"),
+        (("regions", "rois", "itr", "kind"), "tumor", "did you mean 'tumour'?"),
+        (("images", "le", "modality"), "CT", "images.le.modality: 'CT' is not allowed"),
+        (("qc",), {"holes": "mend"}, "Allowed: repair, exclude, warn."),
+        (("split", "by"), "centre", "Allowed: column, date, random."),
+        (("tasks",), {}, "tasks: {} is not allowed (minProperties: 1)."),
+        (("name",), "Her 2", "name: 'Her 2' is not allowed (pattern"),
+    ],
+)
+def test_a_wrong_type_or_value_is_told_with_what_is_allowed(refused, design, place, value, message):
+    part = design
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    assert message in refused(design)
+
+
+def test_a_key_that_must_be_given_is_told(refused, design):
+    del task(design)["outcome"]
+    assert "tasks.her2_fish: outcome must be given." in refused(design)
+
+
+def test_a_name_that_would_break_column_names_is_refused(refused, design):
+    design["regions"]["rois"]["ptr_5"] = {"kind": "ring", "outer": 5}
+    assert "ptr_5" in refused(design)
+
+
+def test_a_cohort_file_is_held_to_its_kind(tmp_path, refused, design):
+    cohort = {"name": "mine", "source": "table", "chunks": 2}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(cohort))
+    text = refused({**design, "cohort": "mine.yaml"})
+    assert "folder" in text
+    assert "participants" in text
+    assert "must be given" in text
+
+
+def test_a_mapping_of_a_column_is_held_to_its_keys(tmp_path, refused, design):
+    part = {"file": "t.csv", "columns": {"patient_id": {"form": "Case"}}}
+    cohort = {
+        "name": "mine", "source": "table", "chunks": 2, "folder": ".", "participants": part,
+        "images": {"file": "t.csv"},
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(cohort))
+    text = refused({**design, "cohort": "mine.yaml"})
+    assert "participants.columns.patient_id: the key 'form' is not known" in text
+    assert "did you mean 'from'?" in text
+
+
+@pytest.mark.parametrize("key", ["label", "normalize", "force2D", "resegmentRange"])
+def test_pyradiomics_settings_that_would_change_the_image_are_refused(tmp_path, refused, design, key):
+    settings = read_yaml(ROOT / "config" / "imaging" / "cem_low_energy.yaml")
+    settings["setting"][key] = 1
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+    design["images"]["le"]["settings"] = "mine.yaml"
+    assert f"setting: the key {key!r} is not known" in refused(design)
+
+
+# --- contradictions --------------------------------------------------------------------------
+
+
+def test_a_signature_of_an_unknown_region_is_refused_with_the_nearest(refused, design):
+    task(design)["signatures"].append("ptr50")
+    text = refused(design)
+    assert "tasks.her2_fish.signatures: the region 'ptr50' is not known" in text
+    assert "did you mean 'ptr5'?" in text
+    assert "Known: itr, ptr5, ptr10, itrptr5, itrptr10." in text
+
+
+def test_a_combined_model_of_an_unknown_signature_is_refused(refused, design):
+    task(design)["combined"]["radiomics"]["signatures"] = ["itr", "ptr7"]
+    text = refused(design)
+    assert "tasks.her2_fish.combined.radiomics.signatures: 'ptr7' is not among" in text
+
+
+def test_a_combined_model_without_terms_is_refused(refused, design):
+    task(design)["combined"]["radiomics"] = {"signatures": []}
+    assert "combined.radiomics: it has no terms" in refused(design)
+
+
+def test_a_nomogram_of_an_unknown_model_is_refused(refused, design):
+    task(design)["nomogram"] = "nomogramm"
+    assert "nomogramm" in refused(design)
+
+
+def test_a_ring_without_a_unit_is_refused_and_tumours_alone_are_not(refused, folders, design):
+    del design["regions"]["unit"]
+    assert "regions.unit: a ring (ptr5) needs a unit: mm, px or fraction." in refused(design)
+    design["regions"]["rois"] = {"itr": {"kind": "tumour"}}
+    task(design)["signatures"] = ["itr"]
+    task(design)["combined"] = {"nomogram": {"signatures": ["itr"]}}
+    assert list(load(design, folders).design["regions"]["rois"]) == ["itr"]
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        {"kind": "ring", "outer": 5, "inner": 5},
+        {"kind": "ring", "outer": 3, "inner": 5},
+        {"kind": "ring", "outer": 0},
+        {"kind": "ring"},
+        {"kind": "union"},
+    ],
+)
+def test_a_ring_without_width_is_refused(refused, design, region):
+    design["regions"]["rois"]["ptr5"] = region
+    assert "regions.rois.ptr5: outer must be greater than inner." in refused(design)
+
+
+@pytest.mark.parametrize("thresholds", [[0.7, 0.1], [0.3, 0.3]])
+def test_thresholds_in_reverse_are_refused(refused, design, thresholds):
+    task(design)["decision"]["thresholds"] = thresholds
+    low, high = thresholds
+    assert f"decision.thresholds: {low} is not below {high}." in refused(design)
+
+
+def test_a_split_without_training_is_refused(refused, design):
+    design["split"]["cohorts"] = {"internal_test": ["a"], "prospective_test": ["b"]}
+    assert "split.cohorts: one of them must be called train." in refused(design)
+
+
+def test_an_outcome_value_that_is_both_event_and_not_is_refused(refused, design):
+    task(design)["negative"] = ["negative", "positive"]
+    assert "positive" in refused(design)
+
+
+def test_contradictions_are_told_all_at_once(refused, design):
+    task(design)["signatures"].append("nowhere")
+    task(design)["decision"]["thresholds"] = [0.7, 0.1]
+    design["regions"]["rois"]["ptr10"] = {"kind": "ring"}
+    assert len(refused(design).splitlines()) == 3
