@@ -29,7 +29,7 @@ def overlay_figure(images: list[Shown]) -> tuple[Figure, pd.DataFrame]:
     names = list(dict.fromkeys(name for image in images for name in image.regions))
     colour = {name: PALETTE[(i + 1) % len(PALETTE)] for i, name in enumerate(names)}
     for axis, image in zip(axes, images, strict=True):
-        low, high = np.percentile(image.grey, [1, 99.5])
+        low, high = np.percentile(image.grey, [1, 99.9])
         axis.imshow(image.grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         for name, mask in image.regions.items():
             if mask.any():
@@ -84,7 +84,19 @@ def _read(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
     if grey.ndim == 3:
         middle = middle_slice(np.any(list(masks.values()), axis=0))
         grey, masks = grey[middle], {name: mask[middle] for name, mask in masks.items()}
-    return Shown(facts["image_id"], grey, masks)
+    around = _around(np.any(list(masks.values()), axis=0))
+    return Shown(facts["image_id"], grey[around], {name: mask[around] for name, mask in masks.items()})
+
+
+def _around(regions: np.ndarray) -> tuple[slice, ...]:
+    """Return the part of an image that holds all regions with as much room on every side."""
+    where = np.argwhere(regions)
+    low, high = where.min(axis=0), where.max(axis=0) + 1
+    room = int((high - low).max() / 2)
+    return tuple(
+        slice(max(0, int(a) - room), min(length, int(b) + room))
+        for a, b, length in zip(low, high, regions.shape, strict=True)
+    )
 
 
 def middle_slice(mask: np.ndarray) -> int:

@@ -1,0 +1,109 @@
+"""The configuration's reference page, generated from the schemas that check it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from annulus.cohort.dictionary import columns_of
+from annulus.config import Settings, read_yaml
+
+INTRODUCTION = """# Configuration
+
+Generated from `workflow/schemas/` and the data dictionary; do not edit by hand
+(`uv run python .ci/config_docs.py` writes it, CI checks it).
+
+- `config.yaml` names the study to run. Any key of the study may be laid over there, or with --config:
+  `uv run snakemake --cores all --config study=cem_her2 patients=60`.
+- `studies/NAME.yaml` is a study's design. `--configfile config/studies/NAME.yaml` runs it directly.
+- `cohorts/NAME.yaml` says where patients come from: simulated, or two tables of yours.
+- `imaging/NAME.yaml` holds the extraction settings of one kind of image.
+
+A key that is not listed here is refused, and the nearest known one is named.
+
+## A cohort of your own
+
+Write two CSV files in UTF-8 and one small YAML. `participants.csv` has a row per patient; its columns
+are named in the data dictionary below. `images.csv` has a row per image and mask. An empty cell is a
+missing value.
+
+```yaml
+name: mine
+source: table
+folder: /data/mine            # paths in the tables are relative to it
+chunks: 10                    # about one per 20 patients
+participants: {file: participants.csv}
+images: {file: images.csv}
+```
+
+Tables with other column names are mapped in the same file; `cohorts/bus_bra.yaml` does so.
+"""
+
+
+def render(schemas: Path) -> str:
+    """Return the whole page as Markdown."""
+    parts = [INTRODUCTION]
+    for name in ("study", "cohort", "imaging"):
+        schema = read_yaml(schemas / f"{name}.schema.yaml")
+        parts.append(f"## {schema['title']}\n\n{_line(schema['description'])}\n")
+        parts.append("| key | type | default | meaning |\n|---|---|---|---|")
+        parts.append("\n".join(_rows(schema, schema, "")) + "\n")
+    for table, title in (("participants", "Participants table"), ("images", "Image manifest")):
+        parts.append(f"## {title}\n\n| column | type | allowed | meaning |\n|---|---|---|---|")
+        parts.append("\n".join(_dictionary_rows(table)) + "\n")
+    return "\n".join(parts)
+
+
+def _rows(schema: Settings, root: Settings, prefix: str) -> Iterator[str]:
+    required = schema.get("required", [])
+    for key, part in schema.get("properties", {}).items():
+        resolved = _resolved(part, root)
+        name = f"{prefix}{key}"
+        default = "required" if key in required else _shown(resolved.get("default"))
+        yield f"| `{name}` | {_type(resolved)} | {default} | {_line(resolved.get('description', ''))} |"
+        yield from _rows(resolved, root, f"{name}.")
+        yield from _rows(_resolved(resolved.get("items", {}), root), root, f"{name}[].")
+        yield from _others(resolved, root, f"{name}.")
+
+
+def _others(schema: Settings, root: Settings, prefix: str) -> Iterator[str]:
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        yield from _rows(_resolved(others, root), root, f"{prefix}NAME.")
+        for option in others.get("oneOf", []):
+            yield from _rows(option, root, f"{prefix}NAME.")
+
+
+def _resolved(part: Settings, root: Settings) -> Settings:
+    if "$ref" not in part:
+        return part
+    target: Any = root
+    for step in part["$ref"].removeprefix("#/").split("/"):
+        target = target[step]
+    return {**target, **{key: value for key, value in part.items() if key != "$ref"}}
+
+
+def _type(part: Settings) -> str:
+    if "enum" in part:
+        return ", ".join(f"`{value}`" for value in part["enum"])
+    kind = part.get("type", "")
+    return " or ".join(kind) if isinstance(kind, list) else str(kind)
+
+
+def _shown(value: object) -> str:
+    return "" if value is None or value == {} or value == "" else f"`{value}`"
+
+
+def _line(text: str) -> str:
+    return " ".join(str(text).split())
+
+
+def _dictionary_rows(table: str) -> Iterator[str]:
+    for column in columns_of(table).values():
+        if column.levels:
+            allowed = ", ".join(column.levels)
+        elif column.type in ("number", "integer") and column.maximum < float("inf"):
+            allowed = f"{column.minimum:g} to {column.maximum:g} {column.unit}".strip()
+        else:
+            allowed = column.unit
+        needed = " (required)" if column.required else ""
+        yield f"| `{column.name}` | {column.type} | {allowed} | {_line(column.description)}{needed} |"
