@@ -189,3 +189,8 @@ def test_yes_or_no_terms_and_ordinals_have_no_values_between():
     assert values["er_status"] == values["histology[ILC]"] == [0.0, 1.0]
     assert values["us_birads"] == [2.0, 3.0, 4.0, 5.0]
     assert values["tumor_diameter_mm"] == [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]
+
+
+def test_a_model_that_could_not_be_fitted_has_an_empty_nomogram():
+    table = nomogram_table(FrozenModel("nomogram", "combined", None, "separated"))
+    assert table.columns.tolist() == ["model", "term", "value", "points"] and table.empty

@@ -4,11 +4,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, copy_project, run
+from scipy.stats import mannwhitneyu
 
 BUS_BRA = ROOT.parent / "shared" / "data" / "bus-bra"
 
@@ -72,11 +72,22 @@ def test_no_length_in_mm_is_derived_without_a_pixel_size(results: Path) -> None:
     assert (rings["achieved"] <= 0.25 + 1e-6).all()
 
 
-def test_performance_has_intervals_in_both_cohorts(results: Path) -> None:
+def test_printed_aucs_are_those_of_the_printed_predictions(results: Path) -> None:
     table = pd.read_csv(results / "tasks/malignancy/performance.csv")
-    auc = table[(table["metric"] == "auc") & table["model"].isin(["radiomics", "clinical"])]
-    assert len(auc) == 4
-    fitted = auc[auc["estimate"].notna()]
-    assert ((fitted["lower"] < fitted["estimate"]) & (fitted["estimate"] <= fitted["upper"])).all()
-    out_of_fold = auc[(auc["cohort"] == "train") & (auc["model"] == "radiomics")]["estimate"].iloc[0]
-    assert np.isnan(out_of_fold) or 0.5 < out_of_fold < 1.0
+    predictions = pd.read_csv(results / "tasks/malignancy/predictions.csv")
+    printed = table[(table["metric"] == "auc") & table["estimate"].notna()]
+    assert len(printed) >= 8
+    for row in printed.itertuples():
+        rows = predictions[(predictions["model"] == row.model) & (predictions["cohort"] == row.cohort)]
+        column = "probability_out_of_fold" if row.cohort == "train" else "probability"
+        event, none = rows.loc[rows["y"] == 1, column], rows.loc[rows["y"] == 0, column]
+        expected = mannwhitneyu(event, none).statistic / (len(event) * len(none))
+        assert row.estimate == pytest.approx(expected, abs=1e-12)
+        assert row.lower <= row.estimate <= row.upper
+
+
+def test_a_model_that_cannot_be_fitted_says_why_and_stops_nothing(results: Path) -> None:
+    table = pd.read_csv(results / "tasks/malignancy/performance.csv")
+    combined = table[(table["model"] == "combined") & (table["metric"] == "auc")]
+    assert combined["note"].str.contains("separated by").all()
+    assert pd.read_csv(results / "tasks/malignancy/nomogram.csv").empty

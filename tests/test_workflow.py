@@ -119,6 +119,16 @@ def test_the_report_stands_alone(finished: Project) -> None:
     assert html.count("data:image/png;base64,") == 11
 
 
+def test_every_worker_has_one_thread_and_names_its_patients(finished: Project) -> None:
+    text = (finished.results / "logs/extract_features/0000.log").read_text()
+    names = ("OMP", "OPENBLAS", "MKL")
+    assert all(f"'{name}_NUM_THREADS': '1'" in text for name in names)
+    assert "'ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS': '1'" in text
+    assert text.count("patient SYN-CEM-") == len(
+        pd.read_parquet(finished.results / "features/chunks/0000.parquet")
+    )
+
+
 def test_a_finished_study_has_nothing_to_do(finished: Project) -> None:
     assert "Nothing to be done" in finished.snakemake("--cores", "1")
 

@@ -1,6 +1,7 @@
 """What every job of the workflow does first: open its log."""
 
 import logging
+import os
 import sys
 import traceback
 import warnings
@@ -9,6 +10,14 @@ from types import TracebackType
 from typing import TextIO
 
 from annulus.errors import StudyError
+
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
+)
 
 
 def log_to(path: str) -> None:
@@ -27,6 +36,8 @@ def log_to(path: str) -> None:
     )
     # pyradiomics reports progress per feature class; only its warnings concern a study.
     logging.getLogger("radiomics").setLevel(logging.WARNING)
+    threads = {name: os.environ.get(name, "") for name in THREAD_VARIABLES}
+    logging.getLogger(__name__).info("threads of this worker: %s", threads)
     logging.captureWarnings(True)
     warnings.simplefilter("default")
     sys.excepthook = lambda kind, error, trace: _report(stream, kind, error, trace)

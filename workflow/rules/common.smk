@@ -11,6 +11,8 @@ ROOT = Path(str(workflow.current_basedir)).parent.parent
 # even where another copy is installed.
 sys.path.insert(0, str(ROOT / "scripts"))
 os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
+# Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
+os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
 from annulus import codehash
 from annulus.cohort import checks, sources

@@ -55,7 +55,12 @@ def rulers(model: FrozenModel) -> tuple[list[Ruler], Ruler]:
 
 
 def nomogram_table(model: FrozenModel) -> pd.DataFrame:
-    """Return every tick of every ruler; for ``total_points``, ``value`` is the risk."""
+    """Return every tick of every ruler; for ``total_points``, ``value`` is the risk.
+
+    A model that could not be fitted has no rulers, and an empty table.
+    """
+    if model.linear is None:
+        return pd.DataFrame(columns=NOMOGRAM_COLUMNS)
     terms, total = rulers(model)
     parts = [
         pd.DataFrame({"model": model.name, "term": r.term, "value": r.values, "points": r.points})

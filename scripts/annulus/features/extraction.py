@@ -64,6 +64,7 @@ def extract_rows(
     failures: list[dict[str, str]] = []
     facts = images.drop_duplicates([*_KEY]).set_index([*_KEY])
     for key, regions in rois.groupby([*_KEY]):
+        logger.info("patient %s: image %s", key[0], key[2])
         fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
         where = dict(zip(_KEY, map(str, key), strict=True)) | {"image": fact["image"]}
         usable = regions[regions["status"] == "ok"]

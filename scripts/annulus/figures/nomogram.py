@@ -16,6 +16,10 @@ def nomogram_figure(table: pd.DataFrame, outcome: str) -> Figure:
     """Draw the rulers of ``nomogram.csv``; ``outcome`` is the event in words."""
     terms = [term for term in table["term"].drop_duplicates() if term != TOTAL]
     figure, (axis,) = panels(1, 7.0, 0.62 * (len(terms) + 3))
+    if not terms:
+        axis.text(0.0, 0.5, "No nomogram: its model could not be fitted (performance.csv says why).")
+        axis.set_axis_off()
+        return figure
     total = table[table["term"] == TOTAL]
     reachable = table[table["term"] != TOTAL].groupby("term")["points"].max().sum()
     heights = np.arange(len(terms) + 3)[::-1]

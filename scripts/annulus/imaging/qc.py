@@ -1,5 +1,6 @@
 """Quality control of masks: each is passed, repaired or excluded, and none stops the others."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from annulus.imaging.reading import (
     same_grid,
     write_mask,
 )
+
+logger = logging.getLogger(__name__)
 
 TUMOUR_ROLES = ("tumour", "node", "node_cortex")
 
@@ -98,6 +101,8 @@ def check_rows(
     folder.mkdir(parents=True, exist_ok=True)
     masks, images = [], []
     for row in rows:
+        # Should a bug end the job, the log's last line says on whom.
+        logger.info("patient %s: %s, %s", row["patient_id"], row["image_path"], row.get("mask_path"))
         finding, facts = check_pair(row, policy)
         file = ""
         if finding.mask is not None:

@@ -5,6 +5,7 @@ voxel's centre to the nearest voxel centre inside the tumour, in mm with the spa
 """
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ import SimpleITK as sitk
 from annulus.cohort.sources import image_stem
 from annulus.errors import StudyError
 from annulus.imaging.reading import Image, on_grid_of, read_mask, write_mask
+
+logger = logging.getLogger(__name__)
 
 # The distance map is single precision: a voxel at exactly the width must not fall out by rounding.
 TIE = 1.0 + 1e-6
@@ -92,6 +95,7 @@ def build_rows(
         tissue = group[group["mask_role"] == "breast"]
         if lesion.empty:
             continue
+        logger.info("patient %s: image %s", key[0], key[2])
         rows += _build_image(
             lesion.iloc[0].to_dict(),
             read_mask(mask_folder / lesion.iloc[0]["mask_file"]),
