@@ -558,18 +558,30 @@ def test_values_do_not_depend_on_the_chunk(tmp_path):
 
 
 def test_patients_of_all_chunks_share_one_table_of_the_foreseen_columns(tmp_path):
-    lost = {("b", "itr"): "empty", ("b", "ptr"): "empty"}
+    lost = {("b", "ptr"): "empty"}
     chunks = [extracted(tmp_path, SMALL, [p], lost)[0] for p in ("b", "a")]
     found = assemble(chunks, {"us": "refuse"}, KINDS, {"us": SMALL}, {"us": 2})
     names = [f"us_{c}" for c in named(SMALL, KINDS)]
     assert list(found.columns) == ["patient_id", "timepoint", *names]
     assert list(found["patient_id"]) == ["a", "b"]
-    assert found.loc[1, names].isna().all()
+    ring = [name for name in names if name.startswith("us_ptr_")]
+    assert found.loc[1, ring].isna().all() and found.loc[1, names].notna().sum() == len(names) - len(ring)
     listed = catalogue(found, KINDS, {"us": SMALL}, {"us": 2})
     assert list(listed["column"]) == names
-    assert set(listed["missing"]) == {1}
-    assert set(listed["constant"]) == {1}
+    assert listed.set_index("column")["missing"].loc[ring].eq(1).all()
+    assert listed["missing"].sum() == len(ring)
     assert set(listed["settings_sha256"]) == {SMALL.sha256}
+
+
+def test_a_patient_without_any_feature_has_no_row(tmp_path):
+    lost = {("b", "itr"): "empty", ("b", "ptr"): "empty"}
+    table, failures = extracted(tmp_path, SMALL, ["a", "b"], lost)
+    assert list(table["patient_id"]) == ["a"]
+    assert [(f["patient_id"], f["roi"]) for f in failures] == [("b", "itr"), ("b", "ptr")]
+    both = pd.concat([table, table.assign(patient_id="c", image="mr")])
+    settings = {"us": SMALL, "mr": SMALL}
+    refuse = {"us": "refuse", "mr": "refuse"}
+    assert assemble([both], refuse, KINDS, settings, {"us": 2, "mr": 2}).empty
 
 
 def test_several_images_of_one_patient_are_averaged_or_refused(tmp_path):

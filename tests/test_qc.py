@@ -19,6 +19,7 @@ from annulus.imaging.qc import (
     lost_patients,
     refuse_large_loss,
 )
+from annulus.imaging.reading import read_again
 
 POLICY = Policy(
     minimum_voxels=20,
@@ -503,3 +504,21 @@ def test_a_loss_of_just_the_share_is_let_be():
     assert refuse_large_loss(lost, MASKS, 4, 0.75) is None
     with pytest.raises(StudyError):
         refuse_large_loss(lost, MASKS, 4, 0.74)
+
+
+def test_a_pixel_size_from_the_manifest_reaches_every_later_stage(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    values = np.arange(40 * 50, dtype=np.uint8).reshape(40, 50)
+    inside = np.zeros((40, 50), np.uint8)
+    inside[10:20, 10:25] = 255
+    for name, array in (("i.png", values), ("m.png", inside)):
+        sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / name))
+    row = {
+        "patient_id": "p", "image_id": "i", "timepoint": "baseline", "view": "na", "rater": "1",
+        "image": "us", "mask_role": "tumour", "image_path": str(folder / "i.png"),
+        "mask_path": str(folder / "m.png"), "pixel_spacing_x_mm": "0.2", "pixel_spacing_y_mm": "0.1",
+    }  # fmt: skip
+    facts = check_rows([row], Policy(10, "repair", "repair", "warn", "exclude", True), tmp_path)[1][0]
+    again = read_again({key: str(value) for key, value in facts.items() if value is not None})
+    assert again.spacing == (0.2, 0.1) and again.spacing_source == "config"

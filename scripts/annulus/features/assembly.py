@@ -41,14 +41,15 @@ def assemble(
 
     ``several`` says per image name whether several images of one patient are averaged (``mean``) or
     refused (``refuse``, StudyError). ``kinds`` is by region, ``settings`` and ``dimensions`` by image:
-    they alone decide the columns, whatever could be computed.
+    they alone decide the columns, whatever could be computed. A patient without one of the images has
+    no row: filling in a whole image would be inventing it.
     """
     rows = pd.concat(list(chunks), ignore_index=True)
     parts = []
     for name, policy in several.items():
         columns = [column for column, _, _ in _columns(name, kinds, settings, dimensions)]
         parts.append(_of_image(rows[rows["image"] == name], name, columns, policy))
-    return pd.concat(parts, axis=1).sort_index().reset_index()
+    return pd.concat(parts, axis=1, join="inner").sort_index().reset_index()
 
 
 def _columns(

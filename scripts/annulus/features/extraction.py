@@ -18,7 +18,7 @@ from radiomics import getFeatureClasses, imageoperations
 from scipy.ndimage import binary_fill_holes
 
 from annulus.features.settings import Settings
-from annulus.imaging.reading import Image, read_image, read_mask
+from annulus.imaging.reading import Image, read_again, read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +57,9 @@ def extract_rows(
 
     ``images``, ``rois`` and ``masks`` are the chunk's rows of the tables of those names;
     ``settings`` is by the study's image name. Every row has the same columns
-    ``<roi>_<filter>_<class>_<feature>``; what could not be computed is missing. Returns the rows,
-    keyed by patient, timepoint, image and image id, and the failures.
+    ``<roi>_<filter>_<class>_<feature>``; what could not be computed is missing, and an image with
+    nothing at all has no row. Returns the rows, keyed by patient, timepoint, image and image id, and
+    the failures.
     """
     rows: list[dict[str, object]] = []
     failures: list[dict[str, str]] = []
@@ -73,7 +74,7 @@ def extract_rows(
             for region in regions[regions["status"] != "ok"].itertuples()
         ]
         try:
-            image = read_image(fact["image_path"], fact)
+            image = read_again(fact)
             values, reasons = extract_image(
                 image, _masks(usable, roi_folder), _tissue(masks, where, mask_folder),
                 settings[fact["image"]],
@@ -81,13 +82,15 @@ def extract_rows(
         except CannotExtract as error:
             failures += [{**where, "roi": roi, "reason": str(error)} for roi in usable["roi"]]
             continue
+        failures += [{**where, **reason} for reason in reasons]
+        if not np.isfinite(list(values.values())).any():
+            continue
         columns = {
             "_".join((region.roi, *parts)): np.nan
             for region in regions.itertuples()
             for parts in settings[fact["image"]].columns(len(image.spacing), region.kind)
         }
         rows.append({**where, **columns, **values})
-        failures += [{**where, **reason} for reason in reasons]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=[*_KEY, "image"]), failures
 
 

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from annulus.cohort.sources import chunk_of
 from annulus.figures.style import PALETTE, panels
-from annulus.imaging.reading import read_image, read_mask
+from annulus.imaging.reading import read_again, read_mask
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def choose_images(
 
 
 def _read(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
-    grey = read_image(facts["image_path"], facts).array
+    grey = read_again(facts).array
     masks = {row.roi: read_mask(folder / row.mask_file).array > 0 for row in rows.itertuples()}
     if grey.ndim == 3:
         middle = middle_slice(np.any(list(masks.values()), axis=0))

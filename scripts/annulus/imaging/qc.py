@@ -16,6 +16,7 @@ from scipy.spatial.distance import pdist
 from annulus.cohort.sources import image_stem
 from annulus.errors import StudyError
 from annulus.imaging.reading import (
+    KEPT_SPACING,
     Image,
     UnreadableError,
     on_grid_of,
@@ -309,5 +310,4 @@ def _grid_message(image: Image, mask: Image) -> str:
 def _spacing_facts(image: Image) -> dict[str, object]:
     known = image.spacing_source != "unknown"
     spacing = [*image.spacing, None][:3] if known else [None] * 3
-    names = ("spacing_x_mm", "spacing_y_mm", "spacing_z_mm")
-    return {"spacing_source": image.spacing_source} | dict(zip(names, spacing, strict=True))
+    return {"spacing_source": image.spacing_source} | dict(zip(KEPT_SPACING, spacing, strict=True))

@@ -15,6 +15,10 @@ logger = logging.getLogger(__name__)
 # Formats whose header carries no pixel size that can be trusted.
 WITHOUT_SPACING = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
+# Spacing along x, y and z as the image manifest gives it, and as cohort/images.csv keeps it.
+GIVEN_SPACING = ("pixel_spacing_x_mm", "pixel_spacing_y_mm", "slice_thickness_mm")
+KEPT_SPACING = ("spacing_x_mm", "spacing_y_mm", "spacing_z_mm")
+
 # ITU-R BT.601 luminance, as the ultrasound machine itself would print in grey.
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -65,6 +69,12 @@ def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Imag
     spacing = _given_spacing(given or {}, pixels.GetDimension())
     pixels.SetSpacing(spacing or (1.0,) * pixels.GetDimension())
     return Image(pixels, "config" if spacing else "unknown", sha256)
+
+
+def read_again(facts: Mapping[str, str]) -> Image:
+    """Read an image as quality control read it; ``facts`` is its row of ``cohort/images.csv``."""
+    given = dict(zip(GIVEN_SPACING, (facts.get(name, "") for name in KEPT_SPACING), strict=True))
+    return read_image(facts["image_path"], given)
 
 
 def read_mask(path: str | Path) -> Image:
@@ -153,6 +163,5 @@ def _flat(pixels: sitk.Image) -> sitk.Image:
 
 
 def _given_spacing(given: Mapping[str, str], dimension: int) -> tuple[float, ...] | None:
-    names = ("pixel_spacing_x_mm", "pixel_spacing_y_mm", "slice_thickness_mm")[:dimension]
-    values = [given.get(name, "") for name in names]
+    values = [given.get(name, "") for name in GIVEN_SPACING[:dimension]]
     return tuple(map(float, values)) if all(values) else None
