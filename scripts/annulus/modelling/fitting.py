@@ -171,24 +171,11 @@ def fit_combined_model(
     columns = [columns_of("participants")[variable] for variable in clinical]
     encoded = encode(training.predictors, columns)
     y, patients = training.outcome.to_numpy(), training.outcome.index.to_numpy()
-    crossed = {
-        roi: table[table["outer_set"] == "all"].set_index("patient_id")["score"]
-        for roi, table in cross_fitted.items()
-    }
-    usable = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
-    empty = [roi for roi, linear in usable.items() if not linear.terms]
-    terms = combined_terms(crossed, encoded, patients)
-    imputed = int(encoded.isna().any(axis=1).sum())
-    terms = terms.drop(columns=[rad_score(roi) for roi in empty])
-    found = fit_combined(terms, y)
-    dropped = [*found.dropped, *(rad_score(roi) for roi in empty)]
-    selection = pd.DataFrame(
-        {
-            "model": name,
-            "column": [*terms.columns, *(rad_score(roi) for roi in empty)],
-        }
-    ).reindex(columns=SELECTION_COLUMNS)
-    selection["step_removed"] = np.where(selection["column"].isin(dropped), "does not vary", "")
+    frozen_signatures = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
+    terms = combined_terms(_own_scores(cross_fitted), encoded, patients)
+    empty = [rad_score(roi) for roi, linear in frozen_signatures.items() if not linear.terms]
+    found = fit_combined(terms.drop(columns=empty), y)
+    selection = _combined_selection(name, list(terms), [*found.dropped, *empty], found.linear)
     if found.linear is None or found.fit is None:
         return Fitted(
             FrozenModel(name, "combined", None, found.reason),
@@ -196,29 +183,24 @@ def fit_combined_model(
             pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
             pd.DataFrame(columns=TRAINING_COLUMNS),
         )
-    # Cross-fitted scores have no intercept; the frozen signatures' scores do, and it is taken off here.
-    origin = {rad_score(roi): linear.intercept for roi, linear in usable.items()}
-    means = tuple(origin.get(term, 0.0) for term in found.linear.terms)
-    frozen_linear = replace(found.linear, mean=means)
-    coefficients = dict(zip(found.linear.terms, found.linear.coefficients, strict=True))
-    selection["coefficient"] = selection["column"].map(coefficients)
+    kept = {roi: s for roi, s in frozen_signatures.items() if rad_score(roi) in found.linear.terms}
+    linear = _on_frozen_scores(found.linear, kept)
+    apparent = pd.concat(
+        [
+            encoded,
+            *(pd.Series(s.of(training.predictors), patients, name=rad_score(r)) for r, s in kept.items()),
+        ],
+        axis=1,
+    )[list(linear.terms)]
     folds = stratified_folds(y, outer_folds, seed)
     overall = out_of_fold(cross_fitted, encoded, training.outcome, folds)
-    apparent = pd.DataFrame(
-        {rad_score(roi): linear.of(training.predictors) for roi, linear in usable.items()},
-        index=training.predictors.index,
-    )
-    whole = pd.concat([apparent, encoded], axis=1)[list(found.linear.terms)]
-    kept = {roi: linear for roi, linear in usable.items() if rad_score(roi) in found.linear.terms}
     frozen, table = _freeze(
-        name, "combined", frozen_linear, frozen_linear.of(whole), overall, training, whole,
+        name, "combined", linear, linear.of(apparent), overall, training, apparent,
         clinical=tuple(clinical), signatures=kept,
     )  # fmt: skip
-    odds_ratios = found.fit.odds_ratios().assign(
-        model=name,
-        analysis="multivariable",
-        note="Rad-scores are cross-fitted" + (f"; {imputed} patients imputed" if imputed else ""),
-    )
+    imputed = int(encoded.isna().any(axis=1).sum())
+    note = "Rad-scores are cross-fitted" + (f"; {imputed} patients imputed" if imputed else "")
+    odds_ratios = found.fit.odds_ratios().assign(model=name, analysis="multivariable", note=note)
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
 
 
@@ -278,6 +260,36 @@ def _freeze(
         }
     )
     return model, table
+
+
+def _own_scores(cross_fitted: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series]:
+    """Return each signature's cross-fitted Rad-scores over all training patients, by patient."""
+    return {
+        roi: table[table["outer_set"] == "all"].set_index("patient_id")["score"]
+        for roi, table in cross_fitted.items()
+    }
+
+
+def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Linear]) -> Linear:
+    """Take the frozen signatures' intercepts off their scores, as cross-fitted scores have none."""
+    origin = {rad_score(roi): signature.intercept for roi, signature in signatures.items()}
+    shift = tuple(origin.get(term, 0.0) for term in linear.terms)
+    fill = tuple(value + by for value, by in zip(linear.fill, shift, strict=True))
+    return replace(linear, mean=shift, fill=fill)
+
+
+def _combined_selection(
+    name: str, terms: list[str], dropped: list[str], linear: Linear | None
+) -> pd.DataFrame:
+    coefficients = dict(zip(linear.terms, linear.coefficients, strict=True)) if linear else {}
+    return pd.DataFrame(
+        {
+            "model": name,
+            "column": terms,
+            "step_removed": ["does not vary" if term in dropped else "" for term in terms],
+            "coefficient": [coefficients.get(term, np.nan) for term in terms],
+        }
+    ).reindex(columns=SELECTION_COLUMNS)
 
 
 def _signature_selection(name: str, model: RadScore, columns: list[str]) -> pd.DataFrame:
