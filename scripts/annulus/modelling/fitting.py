@@ -185,13 +185,8 @@ def fit_combined_model(
         )
     kept = {roi: s for roi, s in frozen_signatures.items() if rad_score(roi) in found.linear.terms}
     linear = _on_frozen_scores(found.linear, kept)
-    apparent = pd.concat(
-        [
-            encoded,
-            *(pd.Series(s.of(training.predictors), patients, name=rad_score(r)) for r, s in kept.items()),
-        ],
-        axis=1,
-    )[list(linear.terms)]
+    scores = {rad_score(roi): signature.of(training.predictors) for roi, signature in kept.items()}
+    apparent = encoded.assign(**scores)[list(linear.terms)]
     folds = stratified_folds(y, outer_folds, seed)
     overall = out_of_fold(cross_fitted, encoded, training.outcome, folds)
     frozen, table = _freeze(
