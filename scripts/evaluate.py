@@ -19,9 +19,10 @@ params = snakemake.params
 models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]
 cutoffs = {m.name: m.threshold for m in models if m.threshold is not None}
 absent = {m.name: m.reason for m in models if m.linear is None}
+remarks = {m.name: m.reason for m in models if m.linear is not None and m.reason}
 predictions = read_csv(snakemake.input.predictions)
 synthetic = params.synthetic
-write_csv(snakemake.output.performance, performance(predictions, cutoffs, absent, synthetic))
+write_csv(snakemake.output.performance, performance(predictions, cutoffs, absent, remarks, synthetic))
 write_csv(snakemake.output.comparisons, comparisons(predictions, params.compared, synthetic))
 write_csv(snakemake.output.roc, roc_table(predictions, synthetic))
 write_csv(snakemake.output.calibration, calibration_table(predictions, synthetic))

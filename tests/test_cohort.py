@@ -13,6 +13,7 @@ from annulus.cohort.checks import (
     check_cohort,
     check_manifest,
     check_participants,
+    refuse_empty_cohorts,
     refuse_errors,
 )
 from annulus.cohort.dictionary import Column, columns_of
@@ -36,8 +37,8 @@ def numbered(rows):
     return [{"_row": str(number), **row} for number, row in enumerate(rows, start=2)]
 
 
-def people(*rows, needed=()):
-    return check_participants("people.csv", numbered(rows), PEOPLE, needed)
+def people(*rows, needed=(), several_rows=False):
+    return check_participants("people.csv", numbered(rows), PEOPLE, needed, several_rows)
 
 
 def rules(problems):
@@ -107,7 +108,7 @@ def test_a_cell_is_read_as_its_column_says(column, text, value):
         ("grade", "2.5", "a whole number"),
         ("grade", "4", "1 to 3 is expected"),
         ("malignant", "2", "0 or 1"),
-        ("malignant", "yes", "a number is expected"),
+        ("malignant", "yes", "0 or 1 is expected"),
         ("exam_date", "29.02.2024", "YYYY-MM-DD"),
         ("exam_date", "2023-02-29", "YYYY-MM-DD"),
         ("her2_ihc", "2", r"allowed are 0, 1\+, 2\+, 3\+"),
@@ -190,7 +191,7 @@ def test_a_table_without_patients_is_an_error():
 
 def test_rows_of_one_patient_that_agree_are_one_patient():
     same = {"patient_id": "p1", "age_years": "50"}
-    patients, problems = people(same, {**same, "age_years": "50.0"}, same)
+    patients, problems = people(same, {**same, "age_years": "50.0"}, same, several_rows=True)
     assert patients == [{"patient_id": "p1", "age_years": 50.0}]
     assert problems == []
 
@@ -200,6 +201,7 @@ def test_rows_of_one_patient_that_disagree_are_told_with_both_values():
         {"patient_id": "p1", "age_years": "50", "grade": "2"},
         {"patient_id": "p2", "age_years": "70", "grade": "2"},
         {"patient_id": "p1", "age_years": "51", "grade": ""},
+        several_rows=True,
     )
     assert rules(problems) == [
         ("patient_disagrees", "4", "age_years", "51.0"),
@@ -207,6 +209,22 @@ def test_rows_of_one_patient_that_disagree_are_told_with_both_values():
     ]
     assert "Row 2 of the same patient says 50.0" in problems[0].message
     assert [p["age_years"] for p in patients] == [50.0, 70.0]
+
+
+def test_a_patient_on_two_rows_of_a_participants_table_is_refused():
+    row = {"patient_id": "p1", "age_years": "50"}
+    patients, problems = people(row, row)
+    assert rules(problems) == [("duplicate_patient", "3", "patient_id", "p1")]
+    assert len(patients) == 1
+
+
+def test_a_cohort_without_patients_is_told_with_what_there_is():
+    plan = {"by": "column", "column": "center", "cohorts": {"train": ["a"], "external_b": ["bb"]}}
+    patients = [{"center": "a"}, {"center": "b"}]
+    with pytest.raises(StudyError, match=r"split.cohorts.external_b: no patient has center bb. .* has a, b"):
+        refuse_empty_cohorts(patients, plan)
+    plan["cohorts"]["external_b"] = ["b"]
+    refuse_empty_cohorts(patients, plan)
 
 
 # --- manifest --------------------------------------------------------------------------------

@@ -232,7 +232,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(refused, design):
         (("qc",), {"holes": "mend"}, "Allowed: repair, exclude, warn."),
         (("split", "by"), "centre", "Allowed: column, date, random."),
         (("tasks",), {}, "tasks: {} is not allowed (minProperties: 1)."),
-        (("name",), "Her 2", "name: 'Her 2' is not allowed (pattern"),
+        (("name",), "Her 2", "name: 'Her 2' is not allowed: lower-case letters, digits and _ are"),
     ],
 )
 def test_a_wrong_type_or_value_is_told_with_what_is_allowed(refused, design, place, value, message):

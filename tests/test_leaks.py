@@ -309,7 +309,7 @@ def test_training_rows_say_that_their_cut_off_was_chosen_on_them():
             "probability_out_of_fold": p,
         }
     )
-    found = performance(table, {"m": cut}, {}, synthetic=False).set_index("metric")
+    found = performance(table, {"m": cut}, {}, {}, synthetic=False).set_index("metric")
     assert found.loc[["sensitivity", "specificity"], "estimate"].sum() > 1.1
     assert "cut-off" in found.loc["sensitivity", "note"]
 

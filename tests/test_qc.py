@@ -172,7 +172,7 @@ def test_a_mask_on_another_grid_is_excluded_and_both_grids_are_told(check, tmp_p
     assert finding.decision == "excluded"
     assert finding.reasons == ("grid_mismatch",)
     assert finding.image_mask_same_grid == 0
-    shown = {"size": "(39, 30)", "spacing": "(0.5, 0.5)", "origin": "(1.0, 2.3)"}[fault]
+    shown = {"size": "39 x 30 pixels", "spacing": "of 0.5 x 0.5 mm", "origin": "from (1, 2.3)"}[fault]
     assert shown in finding.message
     assert finding.mask is None
 

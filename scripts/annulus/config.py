@@ -106,7 +106,7 @@ def problems(content: Settings, schema: Settings) -> list[str]:
 
 def _design(config: Settings, folders: Folders) -> Settings:
     overrides = {key: value for key, value in config.items() if key != "study"}
-    if "name" in overrides:
+    if "tasks" in overrides:
         return overrides
     if "study" not in config:
         raise StudyError("config: say which study to run, for example study: cem_her2.")
@@ -163,6 +163,9 @@ def _in_words(error: ValidationError) -> Iterator[str]:
         yield f"{key}: {shown} is not allowed{hint}. Allowed: {', '.join(map(str, allowed))}."
     elif error.validator == "type":
         yield f"{key}: {shown} is not of type {allowed}."
+    elif error.validator == "pattern":
+        words = schema.get("allowed", f"it must match {allowed}")
+        yield f"{key}: {shown} is not allowed: {words}."
     elif error.validator in ("if", "oneOf", "anyOf") and error.context:
         for part in error.context:
             yield from _in_words(part)

@@ -35,7 +35,33 @@ participants: {file: participants.csv}
 images: {file: images.csv}
 ```
 
-Tables with other column names are mapped in the same file; `cohorts/bus_bra.yaml` does so.
+Then write a study: copy the one in `studies/` that is nearest, or start from this.
+
+```yaml
+name: my_study
+title: What it is about
+cohort: config/cohorts/mine.yaml
+seed: 1
+images:
+  us: {modality: US, series: bmode, settings: us_bmode}
+regions:
+  unit: mm
+  rois: {itr: {kind: tumour}, ptr5: {kind: ring, outer: 5}}
+split:
+  by: random
+  cohorts: {train: 0.7, internal_test: 0.3}
+tasks:
+  malignancy:
+    outcome: malignant
+    positive: [1]
+    negative: [0]
+    signatures: [itr, ptr5]
+    combined: {radiomics: {signatures: [itr, ptr5]}}
+    decision: {description: biopsy the lesion, thresholds: [0.02, 0.5]}
+```
+
+`uv run snakemake --cores all --configfile my_study.yaml` runs it. Tables with other column names are
+mapped in the cohort file; `cohorts/bus_bra.yaml` does so.
 """
 
 
@@ -101,6 +127,8 @@ def _dictionary_rows(table: str) -> Iterator[str]:
     for column in columns_of(table).values():
         if column.levels:
             allowed = ", ".join(column.levels)
+        elif column.type == "boolean":
+            allowed = "0, 1"
         elif column.type in ("number", "integer") and column.maximum < float("inf"):
             allowed = f"{column.minimum:g} to {column.maximum:g} {column.unit}".strip()
         else:

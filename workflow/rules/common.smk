@@ -96,6 +96,7 @@ def read_tables():
             needed_columns(),
         )
         checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
+        checks.refuse_empty_cohorts(patients, DESIGN["split"])
         images = sources.read_source(COHORT["folder"], COHORT["images"])
     except StudyError as error:
         raise WorkflowError(str(error)) from None

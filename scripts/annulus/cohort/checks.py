@@ -47,7 +47,9 @@ def check_cohort(
         Path(participants_file).parent,
         {**participants_source, "file": Path(participants_file).name},
     )
-    patients, problems = check_participants(participants_file, people, columns_of("participants"), needed)
+    patients, problems = check_participants(
+        participants_file, people, columns_of("participants"), needed, participants_file == images_file
+    )
     if images_file is not None and images_source is not None:
         rows = read_source(Path(images_file).parent, {**images_source, "file": Path(images_file).name})
         known = {str(patient["patient_id"]) for patient in patients}
@@ -56,12 +58,16 @@ def check_cohort(
 
 
 def check_participants(
-    file: str, rows: list[Row], columns: Mapping[str, Column], needed: Iterable[str]
+    file: str,
+    rows: list[Row],
+    columns: Mapping[str, Column],
+    needed: Iterable[str],
+    several_rows: bool = False,
 ) -> tuple[list[dict[str, Value]], list[Problem]]:
     """Read participants, one per patient.
 
-    Rows of one patient (a table with a row per image) must agree. ``needed`` are the columns that the
-    study uses. Returns the patients in order of their id, and the problems.
+    With ``several_rows`` (one table holds a row per image) a patient's rows must agree. ``needed`` are
+    the columns that the study uses. Returns the patients in order of their id, and the problems.
     """
     problems = list(_check_header(file, rows, columns, needed))
     patients: dict[str, dict[str, Value]] = {}
@@ -70,7 +76,12 @@ def check_participants(
         values, wrong = _read_row(file, row, columns)
         problems += wrong
         patient = row.get("patient_id", "")
-        if patient in patients:
+        if patient in patients and not several_rows:
+            problems.append(
+                Problem(file, row["_row"], "patient_id", patient, "duplicate_patient", "error",
+                        f"Row {lines[patient]} is the same patient. Keep one row per patient.")
+            )  # fmt: skip
+        elif patient in patients:
             problems += _disagreements(file, row, patients[patient], values, lines[patient])
         elif patient:
             patients[patient], lines[patient] = values, row["_row"]
@@ -116,6 +127,22 @@ def check_manifest(
     return problems
 
 
+def refuse_empty_cohorts(patients: Iterable[Mapping[str, Value]], plan: Mapping[str, Any]) -> None:
+    """Raise StudyError when a cohort of a split by column has none of the patients.
+
+    ``plan`` is the study's ``split``. Said here because the split itself comes after every feature.
+    """
+    if plan["by"] != "column":
+        return
+    present = {str(patient.get(plan["column"])) for patient in patients}
+    for name, values in plan["cohorts"].items():
+        if not present & set(map(str, values)):
+            raise StudyError(
+                f"split.cohorts.{name}: no patient has {plan['column']} {' or '.join(map(str, values))}. "
+                f"The participants table has {', '.join(sorted(present))}."
+            )
+
+
 def refuse_errors(problems: Iterable[Problem], file: Path) -> None:
     """Raise StudyError listing every error among ``problems``, which are then also written to ``file``."""
     found = list(problems)
@@ -131,8 +158,9 @@ def refuse_errors(problems: Iterable[Problem], file: Path) -> None:
         f"{p.file}, row {p.row or '-'}, column {p.column or '-'}, value {p.value!r}: {p.message}"
         for p in errors
     ]
+    count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
     raise StudyError(
-        f"The cohort has {len(lines)} errors (also in {file}); no image was read. Mend them and run again:\n"
+        f"The cohort has {count} (also in {file}); no image was read. Mend them and run again:\n"
         + "\n".join(lines)
     )
 

@@ -53,7 +53,8 @@ class Column:
         try:
             number = float(text)
         except ValueError:
-            raise ValueError("a number is expected") from None
+            kind = "0 or 1" if self.type == "boolean" else "a number"
+            raise ValueError(f"{kind} is expected") from None
         if self.type == "boolean" and number not in (0, 1):
             raise ValueError("0 or 1 is expected")
         if self.type == "integer" and not number.is_integer():

@@ -34,12 +34,14 @@ def performance(
     predictions: pd.DataFrame,
     thresholds: Mapping[str, float],
     absent: Mapping[str, str],
+    remarks: Mapping[str, str],
     synthetic: bool,
 ) -> pd.DataFrame:
     """Every metric of every model in every cohort, with intervals.
 
     ``thresholds`` are the frozen cut-offs by model; ``absent`` says by model why there is none, and
-    each such model gets a row that says so in every cohort.
+    each such model gets a row that says so in every cohort. ``remarks`` are what a reader must know of a
+    model that there is, and stand in its notes.
     """
     table = known(predictions)
     rows = list(_measured(table, thresholds))
@@ -57,6 +59,9 @@ def performance(
                     "note": f"no model: {reason}",
                 }
             )
+    for row in rows:
+        remark = remarks.get(str(row["model"]), "")
+        row["note"] = "; ".join(part for part in (str(row["note"]), remark) if part)
     found = pd.DataFrame(rows).reindex(columns=PERFORMANCE_COLUMNS)
     return found.assign(synthetic=int(synthetic))
 

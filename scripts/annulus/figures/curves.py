@@ -1,5 +1,6 @@
 """ROC, calibration and decision curves of one cohort."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,11 +73,12 @@ def calibration_figure(
         slope = _estimate(performance, model, cohort, "calibration_slope")
         large = _estimate(performance, model, cohort, "calibration_in_the_large")
         brier = _estimate(performance, model, cohort, "brier")
+        score = "not estimable" if pd.isna(brier.estimate) else f"{brier.estimate:.3f}"
         axis.text(
-            0.03, 0.97,
-            f"{model_title(model)}\nslope {_with_interval(slope)}\nin the large "
-            f"{_with_interval(large)}\nBrier {brier.estimate:.3f}",
-            transform=axis.transAxes, va="top", fontsize=7,
+            0.12, 1.03,
+            f"{model_title(model)}\nslope {_with_interval(slope)}\nin the large {_with_interval(large)}\n"
+            f"Brier {score}",
+            transform=axis.transAxes, va="bottom", fontsize=7,
         )  # fmt: skip
     figure.suptitle(_subtitle(table, cohort), x=0.01, ha="left", fontsize=9)
     shown_curves = curves[(curves["cohort"] == cohort) & curves["model"].isin(shown)]
@@ -110,7 +112,7 @@ def decision_figure(
     axis.set(
         ylim=(-0.1 * prevalence - 0.02, max(highest, prevalence) * 1.1),
         xlim=(rows["threshold"].min(), rows["threshold"].max()),
-        xlabel=f"Threshold probability to {decision}",
+        xlabel=textwrap.fill(f"Threshold probability to {decision}", 48),
         ylabel="Net benefit per patient",
     )
     axis.set_title(_subtitle(table, cohort), loc="left", fontsize=9)
@@ -130,8 +132,8 @@ def _calibration_panel(axis: Axes, curves: pd.DataFrame, predictions: pd.DataFra
     for event, base, direction in ((1, -0.09, 1), (0, -0.10, -1)):
         p = predictions.loc[predictions["y"] == event, "evaluated"]
         axis.vlines(p, base, base + direction * 0.05, color=colour, lw=0.6, alpha=0.7)
-    axis.text(1.0, -0.065, "event", fontsize=6, ha="right", va="center", color=GREY)
-    axis.text(1.0, -0.125, "no event", fontsize=6, ha="right", va="center", color=GREY)
+    for text, height in (("event", -0.065), ("no event", -0.125)):
+        axis.text(1.04, height, text, fontsize=6, va="center", color=GREY, clip_on=False)
     axis.set(
         xlim=(-0.02, 1.02), ylim=(-0.17, 1.02), aspect="equal",
         xlabel="Predicted probability", ylabel="Observed proportion",

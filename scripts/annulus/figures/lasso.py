@@ -21,6 +21,11 @@ def path_figure(paths: Mapping[str, pd.DataFrame], cv: Mapping[str, pd.DataFrame
                 lw=0.8,
                 color=PALETTE[number % len(PALETTE)],
             )
+        if path.empty:
+            axis.text(0.5, 0.5, "no feature selected", ha="center", transform=axis.transAxes, fontsize=8)
+            axis.set_axis_off()
+            axis.set_title(model_title(model), fontsize=8)
+            continue
         _mark_chosen(axis, cv[model])
         axis.axhline(0.0, color=GREY, lw=0.5)
         axis.set(xlabel="log(penalty)", ylabel="Coefficient per SD")

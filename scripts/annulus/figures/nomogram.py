@@ -59,10 +59,14 @@ def _ruler(axis: Axes, height: float, values: np.ndarray, places: np.ndarray, na
         axis.text(0.0, height, "outside the range of the terms", va="center", fontsize=7)
         return
     axis.plot([places.min(), places.max()], [height, height], color="black", lw=0.9)
-    axis.vlines(places, height, height + 0.14, color="black", lw=0.8)
+    order = np.argsort(places)
     last = -1.0
-    for place, value in sorted(zip(places, values, strict=True)):
-        if place - last < 0.035:
+    for place, value in zip(places[order], values[order], strict=True):
+        # Ticks too close to be read are left out; the ruler's last one always stands.
+        if place - last < 0.035 and place < places.max():
+            continue
+        axis.vlines(place, height, height + 0.14, color="black", lw=0.8)
+        if place - last < 0.02:
             continue
         axis.text(place, height - 0.12, text.format(value), ha="center", va="top", fontsize=6.5)
         last = place

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from scipy.ndimage import binary_fill_holes
 
 from annulus.cohort.sources import chunk_of
 from annulus.figures.style import PALETTE, panels
@@ -33,7 +34,7 @@ def overlay_figure(images: list[Shown]) -> tuple[Figure, pd.DataFrame]:
         axis.imshow(image.grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
         for name, mask in image.regions.items():
             if mask.any():
-                axis.contour(mask, levels=[0.5], colors=[colour[name]], linewidths=0.8)
+                axis.contour(binary_fill_holes(mask), levels=[0.5], colors=[colour[name]], linewidths=1.0)
         axis.set_xlabel(image.title, fontsize=7)
         axis.set_xticks([])
         axis.set_yticks([])
@@ -80,7 +81,9 @@ def choose_images(
 
 def _read(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
     grey = read_again(facts).array
-    masks = {row.roi: read_mask(folder / row.mask_file).array > 0 for row in rows.itertuples()}
+    # A union's outline is that of its ring. The widest first, so that the tumour is drawn over it.
+    drawn = rows[rows["kind"] != "union"].sort_values("outer", ascending=False)
+    masks = {row.roi: read_mask(folder / row.mask_file).array > 0 for row in drawn.itertuples()}
     if grey.ndim == 3:
         middle = middle_slice(np.any(list(masks.values()), axis=0))
         grey, masks = grey[middle], {name: mask[middle] for name, mask in masks.items()}

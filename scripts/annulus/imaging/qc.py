@@ -300,11 +300,15 @@ def _largest_diameter(inside: np.ndarray, spacing: tuple[float, ...]) -> float:
 
 
 def _grid_message(image: Image, mask: Image) -> str:
-    return (
-        f"The image has {image.pixels.GetSize()} pixels of {image.spacing} mm at "
-        f"{image.pixels.GetOrigin()}, the mask {mask.pixels.GetSize()} of {mask.spacing} mm at "
-        f"{mask.pixels.GetOrigin()}. Save the mask on the image's grid."
-    )
+    def described(read: Image) -> str:
+        size = " x ".join(map(str, read.pixels.GetSize()))
+        if read.spacing_source == "unknown":
+            return f"{size} pixels"
+        spacing = " x ".join(f"{length:g}" for length in read.spacing)
+        origin = ", ".join(f"{place:g}" for place in read.pixels.GetOrigin())
+        return f"{size} pixels of {spacing} mm from ({origin})"
+
+    return f"The image has {described(image)}, the mask {described(mask)}. Save the mask on the image's grid."
 
 
 def _spacing_facts(image: Image) -> dict[str, object]:

@@ -191,6 +191,7 @@ def fit_combined_model(
     overall = out_of_fold(cross_fitted, encoded, training.outcome, folds)
     frozen, table = _freeze(
         name, "combined", linear, linear.of(apparent), overall, training, apparent,
+        f"without {', '.join(empty)}, which selected nothing" if empty else "",
         clinical=tuple(clinical), signatures=kept,
     )  # fmt: skip
     imputed = int(encoded.isna().any(axis=1).sum())

@@ -120,10 +120,13 @@ def _task(study: Study, task: str) -> dict[str, Any]:
     return {
         "plan": study.design["tasks"][task],
         "figures": [
-            {"name": name, "caption": _caption(name), "image": _embedded(path)}
+            {"name": name, "caption": _caption(name), "image": _embedded(path), "width": _width(path)}
             for name, path in study.figures[task]
         ],
         "performance": _performance_rows(tables["performance"]),
+        "remarks": [
+            f"{model_title(model)}: {reason}" for model, reason in _remarks(tables["performance"]).items()
+        ],
         "comparisons": [
             {
                 **row,
@@ -157,7 +160,7 @@ def _performance_rows(performance: pd.DataFrame) -> list[dict[str, Any]]:
     for (cohort, model), group in performance.groupby(["cohort", "model"], sort=False):
         by_metric = group.set_index("metric")
         first = group.iloc[0]
-        absent = str(first["note"]) if str(first["note"]).startswith("no model") else ""
+        absent = str(first["note"]) if pd.isna(first["estimate"]) else ""
         rows.append(
             {
                 "cohort": cohort,
@@ -172,6 +175,13 @@ def _performance_rows(performance: pd.DataFrame) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _remarks(performance: pd.DataFrame) -> dict[str, str]:
+    """Return what the notes of a model's threshold row (which has no other note) say of the model."""
+    rows = performance[(performance["metric"] == "threshold") & (performance["cohort"] != "train")]
+    noted = rows.dropna(subset="note").drop_duplicates("model")
+    return dict(zip(noted["model"], noted["note"].astype(str), strict=True))
 
 
 def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
@@ -250,6 +260,11 @@ def _caption(name: str) -> str:
 
 def _embedded(path: str) -> str:
     return base64.b64encode(Path(path).read_bytes()).decode("ascii")
+
+
+def _width(path: str) -> int:
+    """Width in CSS pixels at which a PNG of 300 dots per inch shows its text at reading size."""
+    return round(int.from_bytes(Path(path).read_bytes()[16:20], "big") * 0.42)
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:
