@@ -112,7 +112,9 @@ def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
     estimate = number(row["estimate"], digits)
     if pd.isna(row["lower"]):
         return estimate
-    return f"{estimate} ({number(row['lower'], digits)}–{number(row['upper'], digits)})"
+    # A dash beside a minus sign cannot be read.
+    between = " to " if row["lower"] < 0 else "–"
+    return f"{estimate} ({number(row['lower'], digits)}{between}{number(row['upper'], digits)})"
 
 
 def _task(study: Study, task: str) -> dict[str, Any]:
