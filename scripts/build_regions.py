@@ -12,7 +12,7 @@ from annulus.tables import read_csv, write_csv
 rows = build_rows(
     read_csv(snakemake.input.images),
     read_csv(snakemake.input.masks),
-    Plan.of(snakemake.params.regions),
+    Plan.of(snakemake.params.regions, snakemake.params.lesions),
     Path(snakemake.input.folder),
     Path(snakemake.output.folder),
 )

@@ -1,4 +1,4 @@
-"""Check the masks of a chunk of patients, and write those to go on with."""
+"""Check the images and masks of a chunk of patients, and write the masks to go on with."""
 
 from annulus.job import log_to
 
@@ -6,10 +6,18 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
-from annulus.imaging.qc import IMAGE_COLUMNS, MASK_COLUMNS, Policy, check_rows
+from annulus.imaging.findings import FINDING_COLUMNS, Policy
+from annulus.imaging.preparing import Preparation
+from annulus.imaging.qc import AGREEMENT_COLUMNS, IMAGE_COLUMNS, IMAGE_KEY, MASK_COLUMNS, Control, check_rows
 from annulus.tables import write_csv
 
-policy = Policy.of(snakemake.params.qc, snakemake.params.unit)
-masks, images = check_rows(snakemake.params.rows, policy, Path(snakemake.output.folder))
-write_csv(snakemake.output.masks, ({k: row[k] for k in MASK_COLUMNS} for row in masks))
-write_csv(snakemake.output.images, ({k: row.get(k) for k in IMAGE_COLUMNS} for row in images))
+params, output = snakemake.params, snakemake.output
+preparations = {name: Preparation.of(content) for name, content in params.settings.items()}
+control = Control(Policy.of(params.qc, params.unit), preparations)
+report = check_rows(params.rows, control, Path(output.folder))
+write_csv(output.masks, ({key: row.get(key) for key in MASK_COLUMNS} for row in report.masks))
+write_csv(output.images, ({key: row.get(key) for key in IMAGE_COLUMNS} for row in report.images))
+write_csv(output.findings, report.findings, FINDING_COLUMNS)
+agreement = ({key: row.get(key) for key in AGREEMENT_COLUMNS} for row in report.agreement)
+write_csv(output.agreement, agreement, AGREEMENT_COLUMNS)
+write_csv(output.frames, report.frames, [*IMAGE_KEY, "image"])

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from annulus.features.extraction import FAILURE_COLUMNS, extract_rows
 from annulus.features.settings import Settings
-from annulus.tables import read_csv, write_csv, write_parquet
+from annulus.tables import concat_csv, read_csv, write_csv, write_parquet
 
+inputs = snakemake.input
 features, failures = extract_rows(
-    read_csv(snakemake.input.images),
-    read_csv(snakemake.input.rois),
-    read_csv(snakemake.input.masks),
+    read_csv(inputs.images),
+    concat_csv(inputs.rois),
+    read_csv(inputs.masks),
     {image: Settings.of(content) for image, content in snakemake.params.settings.items()},
-    Path(snakemake.input.roi_folder),
-    Path(snakemake.input.mask_folder),
+    [Path(folder) for folder in inputs.roi_folders],
+    Path(inputs.mask_folder),
 )
 write_parquet(snakemake.output.features, features)
 write_csv(snakemake.output.failures, failures, FAILURE_COLUMNS)

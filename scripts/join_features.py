@@ -6,17 +6,30 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.features.assembly import CATALOGUE_COLUMNS, assemble, catalogue, dimensions_of
+from annulus.features.assembly import (
+    CATALOGUE_COLUMNS,
+    HabitatShares,
+    assemble,
+    catalogue,
+    dimensions_of,
+    with_habitats,
+)
 from annulus.features.settings import Settings
-from annulus.tables import concat_csv, read_csv, write_csv, write_parquet
+from annulus.imaging.cohort_checks import usable_images
+from annulus.tables import concat_csv, read_csv, read_json, write_csv, write_parquet
 
-params = snakemake.params
+inputs, params = snakemake.input, snakemake.params
 settings = {image: Settings.of(content) for image, content in params.settings.items()}
-dimensions = dimensions_of(read_csv(snakemake.input.images))
-chunks = [pd.read_parquet(path) for path in snakemake.input.features]
-features = assemble(chunks, params.several, params.kinds, settings, dimensions)
+dimensions = dimensions_of(read_csv(inputs.images))
+kinds, shares, habitats = params.kinds, None, None
+if inputs.get("habitats"):
+    habitats = HabitatShares(params.habitat_image, read_json(inputs.habitats[0])["k"])
+    kinds, shares = with_habitats(kinds, habitats.k), habitats.of(read_csv(inputs.rois))
+chunks = [pd.read_parquet(path) for path in inputs.features]
+usable = usable_images(read_csv(inputs.masks))
+features = assemble(chunks, usable, params.several, kinds, settings, dimensions, shares)
 write_parquet(snakemake.output.features, features)
-table = catalogue(features, params.kinds, settings, dimensions)
+table = catalogue(features, kinds, settings, dimensions, habitats)
 write_csv(snakemake.output.catalogue, table, CATALOGUE_COLUMNS)
-failures = concat_csv(snakemake.input.failures)
+failures = concat_csv(inputs.failures)
 write_csv(snakemake.output.failures, failures.sort_values(["patient_id", "image_id"], kind="stable"))

@@ -7,13 +7,15 @@ log_to(snakemake.log[0])
 from pathlib import Path
 
 from annulus.cohort.checks import PROBLEM_COLUMNS, check_cohort, refuse_errors
+from annulus.cohort.listing import table_file
 from annulus.tables import write_csv
 
 params = snakemake.params
+simulated = snakemake.input.participants if params.simulated else None
 participants, problems = check_cohort(
-    snakemake.input.participants,
+    simulated or table_file(params.folder, params.participants),
     params.participants,
-    snakemake.input.get("images"),
+    None if params.images is None else table_file(params.folder, params.images),
     params.images,
     params.folder,
     params.needed,

@@ -1,4 +1,4 @@
-"""Count who is in the study, and share patients out over cohorts, once."""
+"""Leave out the patients without features, and write down the split and the flow of patients."""
 
 from annulus.job import log_to
 
@@ -6,18 +6,16 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.modelling.split import FLOW_COLUMNS, make_split
+from annulus.modelling.split import FLOW_COLUMNS, finish_split
 from annulus.tables import read_csv, read_text_csv, write_csv
 
-params = snakemake.params
-split, flow = make_split(
-    read_text_csv(snakemake.input.participants),
-    read_csv(snakemake.input.lost),
+split, flow = finish_split(
+    read_csv(snakemake.input.allocation),
+    read_csv(snakemake.input.flow),
     pd.read_parquet(snakemake.input.features, columns=["patient_id"])["patient_id"],
-    params.eligibility,
-    params.plan,
-    params.tasks,
-    params.seed,
+    read_text_csv(snakemake.input.participants),
+    snakemake.params.plan,
+    snakemake.params.tasks,
 )
 write_csv(snakemake.output.split, split, ["patient_id", "cohort"])
 write_csv(snakemake.output.flow, flow, FLOW_COLUMNS)

@@ -172,7 +172,7 @@ def test_a_misspelt_key_is_refused_with_where_the_nearest_and_the_allowed(refuse
     text = refused(design)
     assert "study cem_her2: regions: the key 'minimum_voxel' is not known" in text
     assert "did you mean 'minimum_voxels'?" in text
-    assert "Allowed: maximum_lost_fraction, minimum_voxels, rois, unit." in text
+    assert "Allowed: chest_wall_mm, habitats, maximum_lost_fraction, minimum_voxels, rois," in text
 
 
 def test_a_misspelt_key_on_the_command_line_is_refused(refused):

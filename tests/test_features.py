@@ -502,7 +502,7 @@ def cohort(folder, patients, statuses=None):
 
 def extracted(folder, settings, patients, statuses=None):
     images, rois, masks = cohort(folder, patients, statuses)
-    return extract_rows(images, rois, masks, {"us": settings}, folder, folder)
+    return extract_rows(images, rois, masks, {"us": settings}, [folder], folder)
 
 
 SMALL = settings_of(
@@ -537,7 +537,7 @@ def test_an_image_that_cannot_be_extracted_leaves_the_others(tmp_path):
     flat.SetSpacing((0.5, 0.5))
     sitk.WriteImage(flat, str(tmp_path / "a.nrrd"))
     settings = settings_of(within="image")
-    table, failures = extract_rows(images, rois, masks, {"us": settings}, tmp_path, tmp_path)
+    table, failures = extract_rows(images, rois, masks, {"us": settings}, [tmp_path], tmp_path)
     assert list(table["patient_id"]) == ["b"]
     assert [(f["patient_id"], f["roi"]) for f in failures] == [("a", "itr"), ("a", "ptr")]
     assert all("constant" in f["reason"] for f in failures)
@@ -549,7 +549,7 @@ def test_values_do_not_depend_on_the_chunk(tmp_path):
     alone = [
         extract_rows(
             images[images.patient_id == p], rois[rois.patient_id == p], masks, {"us": SMALL},
-            tmp_path, tmp_path,
+            [tmp_path], tmp_path,
         )[0]
         for p in ("c", "a", "b")
     ]  # fmt: skip
@@ -557,16 +557,28 @@ def test_values_do_not_depend_on_the_chunk(tmp_path):
     pd.testing.assert_frame_equal(together, parts, check_exact=True)
 
 
+def every(chunks):
+    """The keys of all images, as quality control lets them through."""
+    return pd.concat(chunks)[["patient_id", "timepoint", "image_id", "image"]]
+
+
+def test_an_image_that_quality_control_excludes_at_the_end_gives_no_features(tmp_path):
+    table, _ = extracted(tmp_path, SMALL, ["a", "b"])
+    usable = every([table]).query("patient_id == 'b'")
+    found = assemble([table], usable, {"us": "refuse"}, {"us": KINDS}, {"us": SMALL}, {"us": 2})
+    assert list(found["patient_id"]) == ["b"]
+
+
 def test_patients_of_all_chunks_share_one_table_of_the_foreseen_columns(tmp_path):
     lost = {("b", "ptr"): "empty"}
     chunks = [extracted(tmp_path, SMALL, [p], lost)[0] for p in ("b", "a")]
-    found = assemble(chunks, {"us": "refuse"}, KINDS, {"us": SMALL}, {"us": 2})
+    found = assemble(chunks, every(chunks), {"us": "refuse"}, {"us": KINDS}, {"us": SMALL}, {"us": 2})
     names = [f"us_{c}" for c in named(SMALL, KINDS)]
     assert list(found.columns) == ["patient_id", "timepoint", *names]
     assert list(found["patient_id"]) == ["a", "b"]
     ring = [name for name in names if name.startswith("us_ptr_")]
     assert found.loc[1, ring].isna().all() and found.loc[1, names].notna().sum() == len(names) - len(ring)
-    listed = catalogue(found, KINDS, {"us": SMALL}, {"us": 2})
+    listed = catalogue(found, {"us": KINDS}, {"us": SMALL}, {"us": 2})
     assert list(listed["column"]) == names
     assert listed.set_index("column")["missing"].loc[ring].eq(1).all()
     assert listed["missing"].sum() == len(ring)
@@ -581,24 +593,26 @@ def test_a_patient_without_any_feature_has_no_row(tmp_path):
     both = pd.concat([table, table.assign(patient_id="c", image="mr")])
     settings = {"us": SMALL, "mr": SMALL}
     refuse = {"us": "refuse", "mr": "refuse"}
-    assert assemble([both], refuse, KINDS, settings, {"us": 2, "mr": 2}).empty
+    kinds = {"us": KINDS, "mr": KINDS}
+    assert assemble([both], every([both]), refuse, kinds, settings, {"us": 2, "mr": 2}).empty
 
 
 def test_several_images_of_one_patient_are_averaged_or_refused(tmp_path):
     one, _ = extracted(tmp_path, SMALL, ["a", "b"])
     two = one.assign(patient_id="a", image_id=["x", "y"])
-    mean = assemble([two], {"us": "mean"}, KINDS, {"us": SMALL}, {"us": 2})
+    mean = assemble([two], every([two]), {"us": "mean"}, {"us": KINDS}, {"us": SMALL}, {"us": 2})
     column = "itr_original_firstorder_Mean"
     assert len(mean) == 1
     assert mean.loc[0, f"us_{column}"] == pytest.approx(one[column].sum() / 2)
     with pytest.raises(StudyError, match="Patient a has several images us at baseline"):
-        assemble([two], {"us": "refuse"}, KINDS, {"us": SMALL}, {"us": 2})
+        assemble([two], every([two]), {"us": "refuse"}, {"us": KINDS}, {"us": SMALL}, {"us": 2})
 
 
 def test_a_column_that_the_settings_do_not_foresee_is_a_bug(tmp_path):
     table, _ = extracted(tmp_path, SMALL, ["a"])
     with pytest.raises(AssertionError, match="do not foresee"):
-        assemble([table.assign(itr_more=1.0)], {"us": "mean"}, KINDS, {"us": SMALL}, {"us": 2})
+        more = table.assign(itr_more=1.0)
+        assemble([more], every([more]), {"us": "mean"}, {"us": KINDS}, {"us": SMALL}, {"us": 2})
 
 
 def test_images_of_one_name_must_not_mix_2d_and_3d():

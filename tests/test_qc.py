@@ -1,34 +1,40 @@
 """Mask quality control: every finding on a small file that has just that fault."""
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import SimpleITK as sitk
+import yaml
 
+from annulus.config import problems
 from annulus.errors import StudyError
-from annulus.imaging.qc import (
-    IMAGE_COLUMNS,
-    MASK_COLUMNS,
-    Policy,
-    check_pair,
-    check_rows,
+from annulus.imaging.cohort_checks import (
+    diameter_findings,
+    duplicate_findings,
     lost_patients,
     refuse_large_loss,
+    with_findings,
 )
-from annulus.imaging.reading import read_again
+from annulus.imaging.findings import Policy
+from annulus.imaging.preparing import Preparation
+from annulus.imaging.qc import MASK_COLUMNS, Control, check_image, check_rows
+from annulus.imaging.reading import read_again, read_written
 
-POLICY = Policy(
-    minimum_voxels=20,
-    extra_components="repair",
-    holes="repair",
-    touches_border="warn",
-    several_labels="exclude",
-    needs_spacing=False,
-)
+SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "workflow/schemas/study.schema.yaml").read_text())
+
+
+def policy_of(unit="px", **changes):
+    """The schema's own policy, with some of it changed."""
+    qc = {"minimum_voxels": 20, **changes}
+    assert problems(qc, SCHEMA["properties"]["qc"]) == []
+    return Policy.of(qc, unit)
+
+
+POLICY = policy_of()
 NOISE = np.random.default_rng(0).integers(0, 255, (30, 40)).astype(np.uint8)
 
 
@@ -61,26 +67,47 @@ def row(image, mask, patient="p1", role="tumour", **more):
         "mask_path": mask,
         "mask_role": role,
         "rater": "1",
+        "lesion": "1",
         **more,
     }
+
+
+def checked(rows, policy=POLICY, folder=None, preparation=None):
+    """Check the rows of one image; returns a finding per row, and the report."""
+    report = check_image(rows, Control(policy, {"us": preparation or Preparation()}), folder)
+    found = []
+    for mask in report.masks:
+        file = mask["mask_file"]
+        written = read_written(folder / file) if file else None
+        found.append(
+            SimpleNamespace(
+                **{name: mask.get(name) for name in MASK_COLUMNS if name not in ("reasons", "repairs")},
+                reasons=tuple(filter(None, mask["reasons"].split(";"))),
+                repairs=tuple(filter(None, mask["repairs"].split(";"))),
+                mask=None if written is None else written.array,
+                spacing=None if written is None else written.spacing,
+            )
+        )
+    return found, report
 
 
 @pytest.fixture
 def check(tmp_path):
     """Check a mask (array or path) of an image (array or path) and return the finding."""
 
-    def run(mask, image=NOISE, role="tumour", policy=POLICY, suffix="nrrd", **more):
+    def run(mask, image=NOISE, role="tumour", policy=POLICY, suffix="nrrd", preparation=None, **more):
         if isinstance(image, np.ndarray):
             image = write(tmp_path / f"image.{suffix}", image)
         if isinstance(mask, np.ndarray):
             mask = write(tmp_path / f"mask.{suffix}", mask, vector=mask.ndim == 3)
-        return check_pair(row(image, mask, role=role, **more), policy)[0]
+        rows = [row(image, mask, role=role, **more)]
+        return checked(rows, policy, tmp_path / "kept", preparation)[0][0]
 
     return run
 
 
 def kept(finding):
-    return sitk.GetArrayFromImage(finding.mask) > 0
+    return finding.mask > 0
 
 
 # --- clean masks -----------------------------------------------------------------------------
@@ -96,7 +123,7 @@ def test_a_clean_mask_passes_with_its_measures(check):
     assert (finding.components, finding.holes, finding.touches_border) == (1, 0, 0)
     assert finding.image_mask_same_grid == 1
     assert np.array_equal(kept(finding), square() > 0)
-    assert finding.mask.GetSpacing() == (0.5, 0.4)
+    assert finding.spacing == (0.5, 0.4)
 
 
 def test_the_diameter_of_a_disc_is_its_diameter(check):
@@ -115,7 +142,8 @@ def test_the_diameter_of_a_lesion_in_one_slice_of_a_volume_is_that_in_the_slice(
     mask[2] = ellipse
     grey = np.random.default_rng(1).normal(size=mask.shape).astype(np.float32)
     image = write(tmp_path / "i.nrrd", grey, (1.0,) * 3, (0.0,) * 3)
-    finding, _ = check_pair(row(image, write(tmp_path / "m.nrrd", mask, (1.0,) * 3, (0.0,) * 3)), POLICY)
+    rows = [row(image, write(tmp_path / "m.nrrd", mask, (1.0,) * 3, (0.0,) * 3))]
+    finding = checked(rows, folder=tmp_path / "kept")[0][0]
     assert finding.largest_diameter_mm == pytest.approx(40.0)
 
 
@@ -128,9 +156,9 @@ def test_the_diameter_of_a_line_is_its_length(check):
 # --- files that cannot be used ---------------------------------------------------------------
 
 
-def test_a_missing_image_is_unreadable(check, tmp_path):
+def test_a_missing_image_is_excluded(check, tmp_path):
     finding = check(square(), image=str(tmp_path / "nothing.nrrd"))
-    assert (finding.decision, finding.reasons) == ("excluded", ("unreadable_image",))
+    assert (finding.decision, finding.reasons) == ("excluded", ("missing_image",))
     assert "nothing.nrrd" in finding.message
     assert finding.mask is None
 
@@ -142,10 +170,11 @@ def test_a_damaged_image_is_unreadable(check, tmp_path):
     assert check(square(), image=str(broken)).reasons == ("unreadable_image",)
 
 
-def test_a_missing_mask_is_unreadable_and_the_image_is_still_described(tmp_path):
+def test_a_missing_mask_is_excluded_and_the_image_is_still_described(tmp_path):
     image = write(tmp_path / "i.nrrd", NOISE)
-    finding, facts = check_pair(row(image, str(tmp_path / "nothing.png")), POLICY)
-    assert finding.reasons == ("unreadable_mask",)
+    (finding,), report = checked([row(image, str(tmp_path / "nothing.png"))], folder=tmp_path / "kept")
+    facts = report.images[0]
+    assert finding.reasons == ("missing_mask",)
     assert "nothing.png" in finding.message
     assert facts["image_sha256"] == hashlib.sha256(Path(image).read_bytes()).hexdigest()
     assert facts["spacing_x_mm"] == 0.5
@@ -164,17 +193,33 @@ def test_an_empty_mask_is_excluded(check):
 
 
 @pytest.mark.parametrize("fault", ["size", "spacing", "origin"])
-def test_a_mask_on_another_grid_is_excluded_and_both_grids_are_told(check, tmp_path, fault):
+def test_a_mask_that_differs_in_its_grid_is_resampled_and_both_grids_are_told(check, tmp_path, fault):
     array = square()[:, :-1] if fault == "size" else square()
     spacing = (0.5, 0.5) if fault == "spacing" else (0.5, 0.4)
-    origin = (1.0, 2.3) if fault == "origin" else (1.0, 2.0)
-    finding = check(write(tmp_path / "m.nrrd", array, spacing, origin))
-    assert finding.decision == "excluded"
-    assert finding.reasons == ("grid_mismatch",)
+    origin = (1.0, 2.4) if fault == "origin" else (1.0, 2.0)
+    path = write(tmp_path / "m.nrrd", array, spacing, origin)
+    finding = check(path)
+    assert (finding.decision, finding.reasons[0]) == ("repaired", "grid_mismatch")
     assert finding.image_mask_same_grid == 0
-    shown = {"size": "39 x 30 pixels", "spacing": "of 0.5 x 0.5 mm", "origin": "from (1, 2.3)"}[fault]
+    shown = {"size": "39 x 30 pixels", "spacing": "of 0.5 x 0.5 mm", "origin": "from (1, 2.4)"}[fault]
     assert shown in finding.message
+    # 80 pixels of 0.4 mm; at 0.5 mm the same 8 rows are 10 of the image's.
+    assert finding.voxels == {"size": 80, "spacing": 100, "origin": 80}[fault]
+    assert np.flatnonzero(finding.mask.any(axis=1))[0] == {"size": 10, "spacing": 12, "origin": 11}[fault]
+    assert check(path, policy=policy_of(grid_mismatch="exclude")).decision == "excluded"
+
+
+def test_a_mask_that_lies_beside_the_image_is_excluded(check, tmp_path):
+    finding = check(write(tmp_path / "m.nrrd", square(), (0.5, 0.4), (12.0, 2.0)))
+    assert (finding.decision, finding.reasons) == ("excluded", ("grid_mismatch",))
+    assert "of the mask lies within the image" in finding.message
     assert finding.mask is None
+
+
+def test_a_picture_of_another_size_cannot_be_resampled(check, tmp_path):
+    image = write(tmp_path / "i.png", NOISE)
+    finding = check(write(tmp_path / "m.png", square()[:, :-1]), image)
+    assert (finding.decision, finding.reasons) == ("excluded", ("grid_mismatch",))
 
 
 def test_a_constant_image_is_excluded(check):
@@ -195,7 +240,7 @@ def test_an_unknown_pixel_size_excludes_only_where_mm_are_measured(check):
     pixels = check(square(), suffix="png")
     assert pixels.decision == "pass"
     assert pixels.volume_mm3 is pixels.largest_diameter_mm is None
-    finding = check(square(), suffix="png", policy=replace(POLICY, needs_spacing=True))
+    finding = check(square(), suffix="png", policy=policy_of("mm"))
     assert finding.reasons == ("unknown_spacing",)
     assert "pixel_spacing_x_mm" in finding.message
     assert "px or fraction" in finding.message
@@ -205,24 +250,17 @@ def test_a_pixel_size_from_the_manifest_will_do_for_mm(check):
     finding = check(
         square(),
         suffix="png",
-        policy=replace(POLICY, needs_spacing=True),
+        policy=policy_of("mm"),
         pixel_spacing_x_mm="0.5",
         pixel_spacing_y_mm="0.2",
     )
     assert finding.decision == "pass"
     assert finding.volume_mm3 == pytest.approx(8.0)
-    assert finding.mask.GetSpacing() == (0.5, 0.2)
+    assert finding.spacing == (0.5, 0.2)
 
 
 def test_policy_needs_the_pixel_size_for_mm_alone():
-    qc = {
-        "minimum_voxels": 5, "extra_components": "warn", "holes": "warn",
-        "touches_border": "warn", "several_labels": "repair", "maximum_lost_share": 0.2,
-    }  # fmt: skip
-    assert [Policy.of(qc, unit).needs_spacing for unit in ("mm", "px", "fraction")] == [
-        True, False, False,
-    ]  # fmt: skip
-    assert Policy.of(qc, "px").minimum_voxels == 5
+    assert [policy_of(unit).needs_spacing for unit in ("mm", "px", "fraction")] == [True, False, False]
 
 
 # --- lesions with faults ---------------------------------------------------------------------
@@ -238,9 +276,9 @@ def test_several_labels_are_excluded_or_united(check):
     finding = check(several())
     assert (finding.decision, finding.reasons) == ("excluded", ("several_labels",))
     assert finding.mask is None
-    united = check(several(), policy=replace(POLICY, several_labels="repair"))
+    united = check(several(), policy=policy_of(several_labels="repair"))
     assert (united.decision, united.voxels) == ("repaired", 80)
-    assert united.repairs == ("united 2 labels",)
+    assert united.repairs == ("united the labels: 80 to 80 voxels",)
 
 
 def scattered():
@@ -254,17 +292,17 @@ def test_extra_components_are_dropped_and_counted(check):
     finding = check(scattered())
     assert finding.decision == "repaired"
     assert finding.reasons == ("extra_components",)
-    assert finding.repairs == ("dropped 7 voxels",)
+    assert finding.repairs == ("kept the largest component: 87 to 80 voxels",)
     assert finding.components == 3
     assert finding.voxels == 80
     assert np.array_equal(kept(finding), square() > 0)
 
 
 def test_extra_components_can_be_warned_of_or_excluded(check):
-    warned = check(scattered(), policy=replace(POLICY, extra_components="warn"))
+    warned = check(scattered(), policy=policy_of(extra_components="warn"))
     assert (warned.decision, warned.voxels) == ("pass", 87)
     assert warned.reasons == ("extra_components",)
-    assert check(scattered(), policy=replace(POLICY, extra_components="exclude")).mask is None
+    assert check(scattered(), policy=policy_of(extra_components="exclude")).mask is None
 
 
 def test_pixels_that_touch_at_a_corner_are_one_component(check):
@@ -283,15 +321,15 @@ def holed():
 def test_holes_are_filled_and_counted(check):
     finding = check(holed())
     assert (finding.decision, finding.reasons) == ("repaired", ("holes",))
-    assert finding.repairs == ("filled 7 voxels",)
+    assert finding.repairs == ("filled the holes: 73 to 80 voxels",)
     assert finding.holes == 2
     assert np.array_equal(kept(finding), square() > 0)
 
 
 def test_holes_can_be_warned_of_or_excluded(check):
-    warned = check(holed(), policy=replace(POLICY, holes="warn"))
+    warned = check(holed(), policy=policy_of(holes="warn"))
     assert (warned.decision, warned.voxels, warned.holes) == ("pass", 73, 2)
-    assert check(holed(), policy=replace(POLICY, holes="exclude")).decision == "excluded"
+    assert check(holed(), policy=policy_of(holes="exclude")).decision == "excluded"
 
 
 def test_a_hole_that_opens_outwards_is_no_hole(check):
@@ -308,8 +346,9 @@ def test_a_mask_at_any_edge_is_warned_of_or_excluded(check, edge):
     mask[edge] = 1
     finding = check(mask)
     assert (finding.decision, finding.touches_border) == ("pass", 1)
-    assert finding.reasons == ("touches_border",)
-    assert check(mask, policy=replace(POLICY, touches_border="exclude")).mask is None
+    # A line of one voxel is ragged as well.
+    assert finding.reasons == ("jagged_mask", "touches_border")
+    assert check(mask, policy=policy_of(touches_border="exclude")).mask is None
 
 
 def test_too_few_voxels_are_excluded_and_counted(check):
@@ -319,7 +358,7 @@ def test_too_few_voxels_are_excluded_and_counted(check):
     mask[5, 5] = 0
     finding = check(mask)
     assert (finding.decision, finding.reasons) == ("excluded", ("too_few_voxels",))
-    assert finding.message == "19 voxels, 20 needed."
+    assert "19 voxels, 20 needed." in finding.message
 
 
 def test_the_least_number_of_voxels_holds_after_repair(check):
@@ -334,9 +373,8 @@ def test_the_least_number_of_voxels_holds_after_repair(check):
 def test_several_faults_are_all_told(check):
     mask = holed()
     mask[0, 0] = 1
-    finding = check(mask, policy=replace(POLICY, extra_components="warn"))
+    finding = check(mask, policy=policy_of(extra_components="warn"))
     assert finding.reasons == ("extra_components", "holes", "touches_border")
-    assert finding.row()["reasons"] == "extra_components;holes;touches_border"
 
 
 def test_a_breast_mask_is_held_to_less(check):
@@ -352,7 +390,7 @@ def test_a_breast_mask_is_held_to_less(check):
 def test_a_mask_of_255_is_one_of_1(check):
     finding = check(square(255), suffix="png")
     assert (finding.decision, finding.voxels) == ("pass", 80)
-    assert sitk.GetArrayFromImage(finding.mask).max() == 1
+    assert finding.mask.max() == 1
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -381,17 +419,16 @@ def test_small_labels_are_never_taken_for_a_soft_edge(check):
     assert check(several().astype(np.int16)).reasons == ("several_labels",)
 
 
-def test_a_mask_saved_as_jpeg_is_never_passed_with_its_smear(check, tmp_path):
+def test_a_mask_saved_as_jpeg_loses_its_smear(check, tmp_path):
     image = write(tmp_path / "i.png", NOISE)
     rows, columns = np.ogrid[:30, :40]
     disc = ((rows - 15) ** 2 + (columns - 20) ** 2 <= 81).astype(np.uint8) * 255
     mask = str(tmp_path / "m.jpg")
     sitk.WriteImage(sitk.GetImageFromArray(disc), mask, imageIO="JPEGImageIO")
-    smeared = sitk.GetArrayFromImage(sitk.ReadImage(mask))
-    assert len(np.unique(smeared)) > 5
+    assert len(np.unique(sitk.GetArrayFromImage(sitk.ReadImage(mask)))) > 5
     finding = check(mask, image)
-    assert finding.decision == "excluded"
-    assert "several_labels" in finding.reasons
+    assert finding.decision == "pass"
+    assert np.array_equal(kept(finding), disc > 0)
 
 
 # --- chunks ----------------------------------------------------------------------------------
@@ -415,27 +452,27 @@ def chunk(tmp_path):
 
 
 def test_a_bad_row_never_stops_the_others(tmp_path):
-    masks, images = check_rows(chunk(tmp_path), POLICY, tmp_path / "out")
+    report = check_rows(chunk(tmp_path), Control(POLICY, {}), tmp_path / "out")
+    masks, images = report.masks, report.images
     assert [m["decision"] for m in masks] == ["excluded"] * 6 + ["repaired"]
     assert [m["reasons"] for m in masks] == [
-        "unreadable_image", "unreadable_image", "unreadable_mask", "not_finite",
-        "unreadable_image", "unreadable_image", "extra_components",
+        "missing_image", "unreadable_image", "unreadable_mask", "not_finite",
+        "unreadable_image", "missing_image", "extra_components",
     ]  # fmt: skip
     assert all(m["message"] for m in masks[:6])
     assert len(images) == 7
-    assert all(set(MASK_COLUMNS) <= set(m) for m in masks)
-    assert set(IMAGE_COLUMNS) <= set(images[-1])
+    assert set(MASK_COLUMNS) <= set(masks[-1])
+    assert {"spacing_x_mm", "image_sha256", "mask_sha256", "fingerprint"} <= set(images[-1])
     written = [f.name for f in (tmp_path / "out").iterdir()]
     assert written == [masks[-1]["mask_file"]]
-    again = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / written[0])))
-    assert again.sum() == 80
+    assert read_written(tmp_path / "out" / written[0]).array.sum() == 80
 
 
 def test_the_original_files_are_never_changed(tmp_path):
     rows = chunk(tmp_path)
     before = {f: f.read_bytes() for f in tmp_path.iterdir() if f.is_file()}
     times = {f: f.stat().st_mtime_ns for f in before}
-    check_rows(rows, POLICY, tmp_path / "out")
+    check_rows(rows, Control(POLICY, {}), tmp_path / "out")
     assert {f: f.read_bytes() for f in before} == before
     assert {f: f.stat().st_mtime_ns for f in before} == times
     assert {f for f in tmp_path.iterdir() if f.is_file()} == set(before)
@@ -444,7 +481,7 @@ def test_the_original_files_are_never_changed(tmp_path):
 def test_a_mask_is_written_into_its_folder_whatever_the_rater_is_called(tmp_path):
     pair = write(tmp_path / "i.nrrd", NOISE), write(tmp_path / "m.nrrd", square())
     rows = [row(*pair, "a", rater="../Dr. A/B")]
-    (mask,), _ = check_rows(rows, POLICY, tmp_path / "deep" / "out")
+    (mask,) = check_rows(rows, Control(POLICY, {}), tmp_path / "deep" / "out").masks
     written = [f for f in tmp_path.rglob("*.nrrd") if f.name not in ("i.nrrd", "m.nrrd")]
     assert [f.parent for f in written] == [tmp_path / "deep" / "out"]
     assert written[0].name == mask["mask_file"]
@@ -456,6 +493,10 @@ def test_a_mask_is_written_into_its_folder_whatever_the_rater_is_called(tmp_path
 def decided(*rows):
     names = ["patient_id", "image", "mask_role", "decision", "reasons", "image_id", "message"]
     return pd.DataFrame(rows, columns=names)
+
+
+def table_of(lost):
+    return pd.DataFrame({"patient_id": list(lost), "reason": list(lost.values())})
 
 
 MASKS = decided(
@@ -471,7 +512,7 @@ MASKS = decided(
 
 
 def test_a_patient_is_lost_when_an_image_has_no_usable_lesion():
-    lost = lost_patients(MASKS, ["a", "b", "c", "d"], ["le", "rc"])
+    lost = lost_patients(MASKS, ["a", "b", "c", "d"], {"le": True, "rc": True})
     assert lost == {
         "a": "rc: grid_mismatch",
         "c": "rc: not_in_manifest",
@@ -484,11 +525,11 @@ def test_an_excluded_breast_mask_loses_nobody():
         ("a", "le", "tumour", "pass", "", "a1", None),
         ("a", "le", "breast", "excluded", "empty_mask", "a1", "Nothing is set."),
     )
-    assert lost_patients(masks, ["a"], ["le"]) == {}
+    assert lost_patients(masks, ["a"], {"le": True}) == {}
 
 
 def test_a_large_loss_is_refused_with_its_reasons_and_an_example():
-    lost = lost_patients(MASKS, ["a", "b", "c", "d"], ["le", "rc"])
+    lost = table_of(lost_patients(MASKS, ["a", "b", "c", "d"], {"le": True, "rc": True}))
     with pytest.raises(StudyError) as error:
         refuse_large_loss(lost, MASKS, 4, 0.5)
     text = str(error.value)
@@ -500,7 +541,7 @@ def test_a_large_loss_is_refused_with_its_reasons_and_an_example():
 
 
 def test_a_loss_of_just_the_share_is_let_be():
-    lost = lost_patients(MASKS, ["a", "b", "c", "d"], ["le", "rc"])
+    lost = table_of(lost_patients(MASKS, ["a", "b", "c", "d"], {"le": True, "rc": True}))
     assert refuse_large_loss(lost, MASKS, 4, 0.75) is None
     with pytest.raises(StudyError):
         refuse_large_loss(lost, MASKS, 4, 0.74)
@@ -516,9 +557,53 @@ def test_a_pixel_size_from_the_manifest_reaches_every_later_stage(tmp_path):
         sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / name))
     row = {
         "patient_id": "p", "image_id": "i", "timepoint": "baseline", "view": "na", "rater": "1",
-        "image": "us", "mask_role": "tumour", "image_path": str(folder / "i.png"),
+        "image": "us", "lesion": "1", "mask_role": "tumour", "image_path": str(folder / "i.png"),
         "mask_path": str(folder / "m.png"), "pixel_spacing_x_mm": "0.2", "pixel_spacing_y_mm": "0.1",
     }  # fmt: skip
-    facts = check_rows([row], Policy(10, "repair", "repair", "warn", "exclude", True), tmp_path)[1][0]
+    facts = check_rows([row], Control(policy_of("mm"), {}), tmp_path).images[0]
     again = read_again({key: str(value) for key, value in facts.items() if value is not None})
     assert again.spacing == (0.2, 0.1) and again.spacing_source == "config"
+
+
+# --- what only the whole study shows ---------------------------------------------------------
+
+
+def pair(kind, same, a="a", b="b", distance=0):
+    return {
+        "patient_a": a, "image_a": f"{a}1", "patient_b": b, "image_b": f"{b}2", "kind": kind,
+        "distance": distance, "same_patient": same,
+    }  # fmt: skip
+
+
+def later(found, masks=MASKS):
+    table, rows = with_findings(masks.assign(timepoint="baseline", rater="1", lesion="1"), found)
+    return table.set_index("image_id"), rows
+
+
+def test_an_image_of_two_patients_is_taken_from_both():
+    pairs = pd.DataFrame([pair("identical", 0, "a", "b")])
+    table, rows = later(duplicate_findings(pairs, POLICY))
+    assert table.loc["a1", "decision"] == table.loc["b2", "decision"] == "excluded"
+    assert table.loc["b2", "reasons"] == "holes;duplicate_image"
+    assert table.loc["c1", "decision"] == "pass"
+    assert "the same as image b2 of patient b" in rows[0]["message"]
+
+
+def test_of_one_patients_duplicates_the_first_stays_and_near_ones_only_warn():
+    pairs = pd.DataFrame([pair("identical", 1, "a", "a"), pair("near", 0, "c", "d", 7)])
+    found = duplicate_findings(pairs, POLICY)
+    assert [(where["image_id"], finding.action) for where, finding in found] == [
+        ("a2", "exclude"), ("c1", "warn"), ("d2", "warn"),
+    ]  # fmt: skip
+    assert found[1][1].value == 7
+
+
+def test_a_mask_that_does_not_fit_the_recorded_diameter_is_found():
+    masks = MASKS.assign(largest_diameter_mm=[20.0, 20.0, 21.0, 20.0, 20.0, 9.0, 50.0, None])
+    people = pd.DataFrame({"patient_id": list("abcd"), "tumor_diameter_mm": [20.0, 10.0, 20.0, 5.0]})
+    found = diameter_findings(masks, people, POLICY)
+    assert {(where["image_id"], round(finding.value, 2)) for where, finding in found} == {
+        ("b1", 2.1), ("c1", 2.22),
+    }  # fmt: skip
+    assert "the recorded diameter 10 mm" in found[0][1].message
+    assert diameter_findings(masks, people[["patient_id"]], POLICY) == []

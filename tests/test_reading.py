@@ -13,6 +13,7 @@ from annulus.imaging.reading import (
     on_grid_of,
     read_image,
     read_mask,
+    read_written,
     same_grid,
     write_mask,
 )
@@ -203,11 +204,34 @@ def test_a_picture_of_a_mask_is_held_to_its_size_alone(tmp_path):
     assert not same_grid(read_mask(write(tmp_path / "n.png", GREY[:, :-1])), image)
 
 
+@pytest.mark.parametrize("shape", [(17, 12), (5, 17, 12)])
+def test_a_written_mask_is_cut_to_what_is_set_and_lies_where_it_belongs(tmp_path, shape):
+    inside = np.zeros(shape, bool)
+    inside[..., 3:9, 4:7] = True
+    turned = sitk.GetImageFromArray(np.arange(inside.size, dtype=np.int16).reshape(shape))
+    turned.SetSpacing((0.3, 0.7, 2.1)[: len(shape)])
+    turned.SetOrigin((0.1, -7.3, 55.5)[: len(shape)])
+    angle = np.cos(0.3), np.sin(0.3)
+    plane = (angle[0], -angle[1], angle[1], angle[0])
+    turned.SetDirection(plane if len(shape) == 2 else (*plane[:2], 0, *plane[2:], 0, 0, 0, 1))
+    sitk.WriteImage(turned, str(tmp_path / "i.mha"))
+    image = read_image(tmp_path / "i.mha")
+    write_mask(tmp_path / "m.nrrd", on_grid_of(inside, image))
+    cut = sitk.ReadImage(str(tmp_path / "m.nrrd"))
+    assert cut.GetSize() == (3, 6, 5)[: len(shape)]
+    again = read_written(tmp_path / "m.nrrd")
+    assert np.array_equal(again.array > 0, inside)
+    assert same_grid(again, image)
+    # A viewer lays the file where it belongs.
+    placed = sitk.Resample(cut, image.pixels, sitk.Transform(), sitk.sitkNearestNeighbor)
+    assert np.array_equal(sitk.GetArrayFromImage(placed) > 0, inside)
+
+
 def test_a_mask_is_written_whole_with_the_images_geometry_and_the_same_bytes(tmp_path):
     image = read_image(write(tmp_path / "i.nrrd", GREY, (0.5, 0.4), (1.0, 2.0)))
     for name in ("a", "b"):
         write_mask(tmp_path / "deep" / f"{name}.nrrd", on_grid_of(GREY > 100, image))
-    again = read_mask(tmp_path / "deep" / "a.nrrd")
+    again = read_written(tmp_path / "deep" / "a.nrrd")
     assert np.array_equal(again.array, GREY > 100)
     assert same_grid(again, image)
     files = sorted((tmp_path / "deep").iterdir())

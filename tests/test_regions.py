@@ -18,7 +18,6 @@ from annulus.imaging.regions import (
     build_regions,
     build_rows,
     equivalent_diameter,
-    signed_distance,
     status_of,
 )
 
@@ -63,35 +62,6 @@ def tumours(draw, dimensions=(2, 3)):
 
 
 spacings = st.tuples(*[st.floats(0.21, 3.03)] * 3)
-
-
-# --- signed distance -------------------------------------------------------------------------
-
-
-def test_distance_from_one_pixel_honours_the_spacing_of_each_axis():
-    tumour = np.zeros((21, 31), bool)
-    tumour[10, 15] = True
-    distance = signed_distance(tumour, (0.5, 2.0))
-    assert distance[10, 15 + 6] == pytest.approx(3.0)
-    assert distance[10 + 6, 15] == pytest.approx(12.0)
-    assert distance[10 + 2, 15 + 6] == pytest.approx(5.0)
-
-
-def test_distance_is_never_positive_inside_and_always_positive_outside():
-    tumour = ball(6, (31, 31), (1, 1))
-    distance = signed_distance(tumour, (1.0, 1.0))
-    assert distance[tumour].max() <= 0
-    assert distance[~tumour].min() >= 1
-    assert distance[15, 15] < -4
-
-
-@given(tumours(), spacings)
-@settings(max_examples=60, deadline=None)
-def test_distance_outside_equals_the_exact_euclidean_transform(tumour, spacing):
-    spacing = spacing[: tumour.ndim]
-    truth = ndimage.distance_transform_edt(~tumour, sampling=spacing[::-1])
-    found = signed_distance(tumour, spacing)
-    assert np.allclose(found[~tumour], truth[~tumour], rtol=1e-5)
 
 
 # --- analytic areas and volumes --------------------------------------------------------------

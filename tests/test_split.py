@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from annulus.errors import StudyError
 from annulus.modelling.split import (
     Flow,
+    allocate,
     eligible,
-    make_split,
+    finish_split,
     of_cohort,
     outcomes_of,
     refuse_small_classes,
@@ -44,7 +45,8 @@ def participants(n=60):
 
 def split_of(people, plan, seed=1, lost=NO_LOSS, extracted=None, eligibility=(), tasks=TASKS):
     features = people["patient_id"] if extracted is None else extracted
-    return make_split(people, lost, features, eligibility, plan, tasks, seed)
+    allocation, flow = allocate(people, lost, eligibility, plan, tasks, seed)
+    return finish_split(allocation, flow, features, people, plan, tasks)
 
 
 def cohorts(people, plan, seed=1):

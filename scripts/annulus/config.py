@@ -4,6 +4,7 @@ Used while Snakemake reads the workflow, so it needs nothing beyond what Snakema
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,7 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
         cohort["patients"] = design["patients"]
     _refuse(cohort, schemas / "cohort.schema.yaml", str(cohort_path))
     imaging = {}
-    for name in sorted({image["settings"] for image in design["images"].values()}):
+    for name in sorted({image["settings"] for image in design["images"].values() if "settings" in image}):
         path = folders.find("imaging", name)
         imaging[name] = read_yaml(path)
         _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
@@ -180,21 +181,15 @@ def _nearest(name: str, known: list[str]) -> str:
 
 def _refuse_contradictions(design: Settings) -> None:
     """Refuse what a schema cannot say: names that refer to nothing."""
-    rois, lines = design["regions"]["rois"], []
-    for roi, region in rois.items():
-        ring = region["kind"] != "tumour"
-        if ring and region.get("outer", 0) <= region.get("inner", 0):
-            lines.append(f"regions.rois.{roi}: outer must be greater than inner.")
-        if region["kind"] == "union" and region.get("inner", 0) > 0:
-            lines.append(f"regions.rois.{roi}: a union reaches from the tumour, so it has no inner.")
-        if ring and "unit" not in design["regions"]:
-            lines.append(f"regions.unit: a ring ({roi}) needs a unit: mm, px or fraction.")
+    rois, lines = design["regions"]["rois"], list[str]()
+    lines += _region_contradictions(design)
+    signed = [*rois, *(["habitats"] if "habitats" in design["regions"] else [])]
     for task, plan in design["tasks"].items():
         for roi in plan["signatures"]:
-            if roi not in rois:
+            if roi not in signed:
                 lines.append(
                     f"tasks.{task}.signatures: the region {roi!r} is not known"
-                    f"{_nearest(roi, list(rois))}. Known: {', '.join(rois)}."
+                    f"{_nearest(roi, signed)}. Known: {', '.join(signed)}."
                 )
         for model, parts in plan["combined"].items():
             for roi in parts["signatures"]:
@@ -220,3 +215,65 @@ def _refuse_contradictions(design: Settings) -> None:
         lines.append("split.cohorts: one of them must be called train.")
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
+
+
+def _region_contradictions(design: Settings) -> list[str]:
+    regions, images, lines = design["regions"], design["images"], []
+    extracted = {name: image for name, image in images.items() if "settings" in image}
+    if not extracted:
+        lines.append("images: one of them at least needs settings, or there is nothing to extract.")
+    for roi, region in regions["rois"].items():
+        ring = region["kind"] in ("ring", "union")
+        if ring and region.get("outer", 0) <= region["inner"]:
+            lines.append(f"regions.rois.{roi}: outer must be greater than inner.")
+        if region["kind"] == "union" and region["inner"] != 0:
+            lines.append(f"regions.rois.{roi}: a union reaches from the lesion, so it has no inner.")
+        if ring and "unit" not in regions:
+            lines.append(f"regions.unit: a ring ({roi}) needs a unit: mm, px or fraction.")
+        if region["kind"] == "node" and region["of"] == "tumour":
+            lines.append(f"regions.rois.{roi}: a node is built from node or node_cortex; set of.")
+        if region["kind"] == "tumour" and region["of"] != "tumour":
+            lines.append(f"regions.rois.{roi}: a tumour is built from its own mask; use the kind node.")
+        lesion = region["of"].split("_")[0]
+        if lesion not in {image["lesion"] for image in extracted.values()}:
+            lines.append(f"regions.rois.{roi}: no image has the lesion {lesion}; see images.*.lesion.")
+        if re.fullmatch(r"h\d+|habitats?", roi):
+            lines.append(f"regions.rois.{roi}: this name is kept for habitats.")
+    rims = regions["skin_rim_mm"] > 0 or regions["chest_wall_mm"] > 0
+    if rims and regions.get("unit") != "mm":
+        lines.append("regions: skin_rim_mm and chest_wall_mm need the unit mm.")
+    if "habitats" in regions:
+        lines += _habitat_contradictions(regions["habitats"], images)
+    return lines
+
+
+def _habitat_contradictions(habitats: Settings, images: Settings) -> list[str]:
+    lines = []
+    needs = {
+        "value": ("image",),
+        "early_enhancement": ("pre", "early"),
+        "late_enhancement": ("pre", "late"),
+        "signal_enhancement_ratio": ("pre", "early", "late"),
+        "wash_in": ("pre", "early"),
+        "wash_out": ("early", "late"),
+        "delayed_change": ("early", "late"),
+    }
+    if habitats["image"] not in images or "settings" not in images[habitats["image"]]:
+        lines.append(f"regions.habitats.image: {habitats['image']!r} is not an image with settings.")
+    for name, channel in habitats["channels"].items():
+        given = {key for key in channel if key != "map"}
+        wanted = set(needs[channel["map"]])
+        if given != wanted:
+            lines.append(
+                f"regions.habitats.channels.{name}: {channel['map']} needs {', '.join(sorted(wanted))} "
+                f"and nothing else; it has {', '.join(sorted(given)) or 'none'}."
+            )
+        for key in sorted(given):
+            if channel[key] not in images:
+                lines.append(
+                    f"regions.habitats.channels.{name}.{key}: the image {channel[key]!r} is not known"
+                    f"{_nearest(str(channel[key]), list(images))}."
+                )
+    if habitats["clusters"][0] > habitats["clusters"][1]:
+        lines.append("regions.habitats.clusters: the first number must not be above the second.")
+    return lines

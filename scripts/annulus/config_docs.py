@@ -7,6 +7,20 @@ from typing import Any
 from annulus.cohort.dictionary import columns_of
 from annulus.config import Settings, read_yaml
 
+FINDINGS = """# What quality control finds
+
+Generated from `scripts/annulus/imaging/findings.yaml` and `workflow/schemas/study.schema.yaml`; do not edit
+by hand (`uv run python .ci/config_docs.py` writes it, CI checks it).
+
+Each finding is a row of `qc/findings.csv` with its code, what followed (`repair`, `exclude` or `warn`), the
+value measured, the threshold, a sentence, and the repair with the voxels before and after. `qc/masks.csv`
+says what became of every mask. Codes with choices are set under `qc` of the study; the default is in bold.
+Originals are never changed.
+
+| code | meaning | what follows | threshold |
+|---|---|---|---|
+"""
+
 INTRODUCTION = """# Configuration
 
 Generated from `workflow/schemas/` and the data dictionary; do not edit by hand
@@ -135,3 +149,29 @@ def _dictionary_rows(table: str) -> Iterator[str]:
             allowed = column.unit
         needed = " (required)" if column.required else ""
         yield f"| `{column.name}` | {column.type} | {allowed} | {_line(column.description)}{needed} |"
+
+
+def render_findings(schemas: Path) -> str:
+    """Render the page of quality control's codes, their policies and thresholds."""
+    codes = read_yaml(Path(__file__).parent / "imaging" / "findings.yaml")
+    qc = read_yaml(schemas / "study.schema.yaml")["properties"]["qc"]["properties"]
+    used = {code: _thresholds(code, qc) for code in codes}
+    rows = (
+        f"| `{code}` | {meaning} | {_policies(qc.get(code))} | {used[code]} |"
+        for code, meaning in codes.items()
+    )
+    return FINDINGS + "\n".join(rows) + "\n"
+
+
+def _policies(policy: Settings | None) -> str:
+    if policy is None:
+        return "always excludes"
+    return ", ".join(f"**{word}**" if word == policy["default"] else word for word in policy["enum"])
+
+
+def _thresholds(code: str, qc: Settings) -> str:
+    return ", ".join(
+        f"`{key}` ({part['default']})"
+        for key, part in qc.items()
+        if "enum" not in part and code in part["description"].split(".")[0].split(", ")
+    )

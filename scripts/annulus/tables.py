@@ -1,15 +1,21 @@
 """Tables and small files, always written whole."""
 
+import io
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 # Columns whose values are names even where they look like numbers.
-TEXT_COLUMNS = ("patient_id", "image_id", "rater", "outer_set", "row")
+TEXT_COLUMNS = (
+    "patient_id", "image_id", "rater", "lesion", "label", "series_uid", "outer_set", "row", "patient_a",
+    "image_a", "patient_b", "image_b",
+)  # fmt: skip
 
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
@@ -84,3 +90,23 @@ def concat_csv(paths: Iterable[str | Path]) -> pd.DataFrame:
 def write_parquet(path: str | Path, table: pd.DataFrame) -> None:
     """Write a Parquet file without an index."""
     write_whole(path, lambda partial: table.to_parquet(partial, index=False))
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays by name (.npz); the same arrays give the same bytes."""
+
+    def write(partial: Path) -> None:
+        # numpy.savez stamps the time into the archive.
+        with zipfile.ZipFile(partial, "w") as archive:
+            for name in sorted(arrays):
+                held = io.BytesIO()
+                np.save(held, arrays[name], allow_pickle=False)
+                archive.writestr(zipfile.ZipInfo(f"{name}.npy"), held.getvalue())
+
+    write_whole(path, write)
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read what ``write_arrays`` wrote."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}

@@ -59,9 +59,11 @@ rule read_cohort:
         cohort=COHORT["name"],
         folder=IMAGE_FOLDER,
         simulated=SIMULATED,
-        participants=COHORT.get("participants", {"file": "patients.csv"}),
+        participants=COHORT.get("participants", {}),
         images=COHORT.get("images"),
         needed=needed_columns(),
+        # A listing of files is no input whose change Snakemake would see.
+        listed=None if SIMULATED else sources.listed_digest(COHORT, CHUNKS),
         code=code_of("read_cohort.py"),
     script:
         "../../scripts/read_cohort.py"

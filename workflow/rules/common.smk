@@ -15,7 +15,7 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
 from annulus import codehash
-from annulus.cohort import checks, sources
+from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
 from annulus.errors import StudyError
 from annulus.simulation import roster
@@ -35,6 +35,10 @@ RESULTS = f"results/{DESIGN['name']}"
 SIMULATED = COHORT["source"] == "simulated"
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
+HABITATS = "habitats" in DESIGN["regions"]
+STABILITY = "stability" in DESIGN
+REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
+OUTCOMES = {name: {key: task[key] for key in ("outcome", "positive", "negative")} for name, task in TASKS.items()}
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
 MODEL_TABLES = ["selection", "odds_ratios", "predictions"]
@@ -44,6 +48,8 @@ EVALUATION_TABLES = [
     "roc",
     "calibration",
     "decision_curve",
+    "leak_screen",
+    "duplicates",
 ]
 SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
@@ -54,12 +60,17 @@ if SIMULATED:
 else:
     IMAGE_FOLDER = COHORT["folder"]
 
+# Masks and pictures made from data that may not be handed on stay out of the results.
+KEPT = RESULTS if COHORT["redistribution"] else f"work/{DESIGN['name']}"
+EXTRACTED = {name: image for name, image in DESIGN["images"].items() if "settings" in image}
+SETTINGS = {name: STUDY.imaging[image["settings"]] for name, image in EXTRACTED.items()}
+
 
 def cohort_tables(wildcards=None):
-    """Return the tables that the cohort's participants and images are read from."""
+    """Return the files that the cohort's participants and images are read from."""
     if SIMULATED:
         return {"participants": f"{RESULTS}/simulation/patients.csv"}
-    return {kind: f"{COHORT['folder']}/{COHORT[kind]['file']}" for kind in ("participants", "images")}
+    return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in ("participants", "images")}
 
 
 def needed_columns():
@@ -85,19 +96,21 @@ def task_variables(task):
 
 def read_tables():
     """Return the manifest rows of a table cohort's patients; errors in its tables end the run here."""
-    files = cohort_tables()
+    folder, people, pictures = (COHORT[key] for key in ("folder", "participants", "images"))
+    among = listing.Folder(folder)
     try:
         patients, problems = checks.check_cohort(
-            files["participants"],
-            COHORT["participants"],
-            files["images"],
-            COHORT["images"],
-            COHORT["folder"],
+            listing.table_file(folder, people),
+            people,
+            listing.table_file(folder, pictures),
+            pictures,
+            folder,
             needed_columns(),
+            among,
         )
         checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
-        images = sources.read_source(COHORT["folder"], COHORT["images"])
+        images = sources.read_source(folder, pictures, among)
     except StudyError as error:
         raise WorkflowError(str(error)) from None
     return sources.manifest_rows(images, {patient["patient_id"] for patient in patients})
@@ -110,7 +123,7 @@ def read_manifest():
     else:
         rows = read_tables()
     paths = ("image_path", "mask_path")
-    placed = [{**row, **{p: f"{IMAGE_FOLDER}/{row[p]}" for p in paths if row.get(p)}} for row in rows]
+    placed = [{**row, **{p: files.placed(IMAGE_FOLDER, row[p]) for p in paths if row.get(p)}} for row in rows]
     try:
         return sources.used_rows(placed, DESIGN["images"])
     except StudyError as error:
@@ -130,11 +143,23 @@ def chunk_rows(wildcards):
     return CHUNKS[wildcards.chunk]
 
 
+def chunk_paths(wildcards):
+    """Return the paths of a chunk's images and masks."""
+    cells = [row.get(key, "") for row in CHUNKS[wildcards.chunk] for key in ("image_path", "mask_path")]
+    return sorted({path for cell in cells for path in files.listed(cell)})
+
+
 def chunk_files(wildcards):
     """Return a chunk's image and mask files; one that is missing is left to quality control."""
-    rows = CHUNKS[wildcards.chunk]
-    files = {row.get(key, "") for row in rows for key in ("image_path", "mask_path")} - {""}
-    return sorted(file for file in files if SIMULATED or Path(file).is_file())
+    paths = chunk_paths(wildcards)
+    if SIMULATED:
+        return paths
+    return [str(part) for path in paths if Path(path).is_file() for part in files.parts_of(path)]
+
+
+def chunk_folders(wildcards):
+    """Describe a chunk's folders of DICOM files, whose many files are not inputs one by one."""
+    return files.folder_states(chunk_paths(wildcards))
 
 
 def chunk_patients(chunk):
@@ -146,6 +171,55 @@ def simulated_files(chunk):
     """Return the files that simulating a chunk writes."""
     names = [name for patient in chunk_patients(chunk) for name in roster.image_files(patient).values()]
     return [f"{IMAGE_FOLDER}/{name}" for name in names]
+
+
+def roi_tables(chunk):
+    """Return the tables of a chunk's regions."""
+    found = [f"{RESULTS}/rois/chunks/{chunk}.csv"]
+    return found + ([f"{RESULTS}/rois/chunks/{chunk}_habitats.csv"] if HABITATS else [])
+
+
+def chunk_rois(wildcards):
+    """Return the tables of a chunk's regions."""
+    return roi_tables(wildcards.chunk)
+
+
+def all_rois(wildcards):
+    """Return the tables of every chunk's regions."""
+    return [table for chunk in CHUNKS for table in roi_tables(chunk)]
+
+
+def roi_folders(chunk):
+    """Return the folders of a chunk's region masks, whose tables have their hashes."""
+    found = [f"{KEPT}/rois/masks/{chunk}"]
+    return [ancient(folder) for folder in found + ([f"{KEPT}/rois/habitats/{chunk}"] if HABITATS else [])]
+
+
+def chunk_roi_folders(wildcards):
+    """Return the folders of a chunk's region masks."""
+    return roi_folders(wildcards.chunk)
+
+
+def drawn_regions():
+    """Name the regions of the study, which keep their colour in every picture."""
+    return [*DESIGN["regions"]["rois"], *(f"h{number}" for number in range(1, 10) if HABITATS)]
+
+
+def stability_files(wildcards):
+    """Return the table of stability of a study that asks for it."""
+    return [f"{RESULTS}/features/stability.csv"] if STABILITY else []
+
+
+def habitat_files(wildcards):
+    """Return the frozen habitats of a study that has any."""
+    return [f"{RESULTS}/models/habitats.json"] if HABITATS else []
+
+
+def region_kinds(image):
+    """Return the kind of every region that is built in an image, by name."""
+    lesion = EXTRACTED[image]["lesion"]
+    rois = DESIGN["regions"]["rois"]
+    return {roi: region["kind"] for roi, region in rois.items() if region["of"].split("_")[0] == lesion}
 
 
 def models_of(task):
@@ -162,6 +236,12 @@ def models_of(task):
 def shown_models(task):
     """Return the models that curves compare: the combined ones and the clinical one."""
     return [model for model in models_of(task) if not model.startswith("signature_")]
+
+
+def models_by_size(wildcards):
+    """Return a task's models with the combined ones, of which the first is what the task is about, in front."""
+    combined = list(TASKS[wildcards.task]["combined"])
+    return combined + [model for model in models_of(wildcards.task) if model not in combined]
 
 
 def model_files(wildcards):

@@ -54,6 +54,35 @@ rule evaluate:
         "../../scripts/evaluate.py"
 
 
+rule screen_for_leaks:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        models=model_files,
+        frames="<results>/qc/frames.csv",
+        images="<results>/cohort/images.csv",
+        participants="<results>/cohort/participants.csv",
+        duplicates="<results>/qc/duplicates.csv",
+    output:
+        screen=report(
+            "<results>/tasks/{task}/leak_screen.csv",
+            caption="../report/leak_screen.rst",
+            category="{task}",
+        ),
+        duplicates="<results>/tasks/{task}/duplicates.csv",
+    log:
+        "<logs>/screen_for_leaks/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        models=models_by_size,
+        outer_folds=from_task("outer_folds"),
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("screen_for_leaks.py"),
+    script:
+        "../../scripts/screen_for_leaks.py"
+
+
 rule draw_up_nomogram:
     input:
         model=lookup_nomogram,

@@ -6,9 +6,9 @@ rule extract_features:
         files=chunk_files,
         images="<results>/qc/chunks/{chunk}/images.csv",
         masks="<results>/qc/chunks/{chunk}/masks.csv",
-        rois="<results>/rois/chunks/{chunk}.csv",
-        mask_folder=ancient("<results>/qc/masks/{chunk}"),
-        roi_folder=ancient("<results>/rois/masks/{chunk}"),
+        rois=chunk_rois,
+        mask_folder=ancient("<kept>/qc/masks/{chunk}"),
+        roi_folders=chunk_roi_folders,
     output:
         features="<results>/features/chunks/{chunk}.parquet",
         failures="<results>/features/chunks/{chunk}_failures.csv",
@@ -21,7 +21,8 @@ rule extract_features:
     resources:
         mem_mb=2000,
     params:
-        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
+        settings=SETTINGS,
+        folders=chunk_folders,
         code=code_of("extract_features.py"),
     script:
         "../../scripts/extract_features.py"
@@ -32,6 +33,9 @@ rule join_features:
         features=collect("<results>/features/chunks/{chunk}.parquet", chunk=CHUNKS),
         failures=collect("<results>/features/chunks/{chunk}_failures.csv", chunk=CHUNKS),
         images="<results>/cohort/images.csv",
+        masks="<results>/qc/masks.csv",
+        rois="<results>/rois/rois.csv",
+        habitats=habitat_files,
     output:
         features="<results>/features/features.parquet",
         catalogue="<results>/features/catalogue.csv",
@@ -43,9 +47,10 @@ rule join_features:
     resources:
         mem_mb=4000,
     params:
-        settings={name: STUDY.imaging[image["settings"]] for name, image in DESIGN["images"].items()},
-        several={name: image["several"] for name, image in DESIGN["images"].items()},
-        kinds={roi: region["kind"] for roi, region in DESIGN["regions"]["rois"].items()},
+        settings=SETTINGS,
+        several={name: image["several"] for name, image in EXTRACTED.items()},
+        kinds={name: region_kinds(name) for name in EXTRACTED},
+        habitat_image=DESIGN["regions"].get("habitats", {}).get("image", ""),
         code=code_of("join_features.py"),
     script:
         "../../scripts/join_features.py"

@@ -24,12 +24,35 @@ rule figure_flowchart:
         "../../scripts/figure_flowchart.py"
 
 
+rule draw_thumbnails:
+    input:
+        files=chunk_files,
+        images="<results>/qc/chunks/{chunk}/images.csv",
+        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        rois=chunk_rois,
+        mask_folder=ancient("<kept>/qc/masks/{chunk}"),
+        roi_folders=chunk_roi_folders,
+    output:
+        folder=directory("<kept>/qc/gallery/thumbnails/{chunk}"),
+        table="<kept>/qc/gallery/tables/{chunk}.csv",
+    log:
+        "<logs>/draw_thumbnails/{chunk}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        regions=drawn_regions(),
+        folders=chunk_folders,
+        code=code_of("draw_thumbnails.py"),
+    script:
+        "../../scripts/draw_thumbnails.py"
+
+
 rule figure_roi_overlay:
     input:
         split="<results>/split/split.csv",
         rois="<results>/rois/rois.csv",
         images="<results>/cohort/images.csv",
-        folders=ancient(collect("<results>/rois/masks/{chunk}", chunk=CHUNKS)),
+        folders=ancient(collect("<kept>/rois/masks/{chunk}", chunk=CHUNKS)),
     output:
         pdf="<results>/figures/{task}/roi_overlay.pdf",
         png=report(
@@ -44,7 +67,7 @@ rule figure_roi_overlay:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(DESIGN["images"]),
+        images=list(EXTRACTED),
         chunks=COHORT["chunks"],
         synthetic=SIMULATED,
         code=code_of("figure_roi_overlay.py"),

@@ -9,16 +9,23 @@ rule check_masks:
     output:
         masks="<results>/qc/chunks/{chunk}/masks.csv",
         images="<results>/qc/chunks/{chunk}/images.csv",
-        folder=directory("<results>/qc/masks/{chunk}"),
+        findings="<results>/qc/chunks/{chunk}/findings.csv",
+        agreement="<results>/qc/chunks/{chunk}/agreement.csv",
+        frames="<results>/qc/chunks/{chunk}/frames.csv",
+        folder=directory("<kept>/qc/masks/{chunk}"),
     log:
         "<logs>/check_masks/{chunk}.log",
     priority: 2
     conda:
         "../../envs/annulus.yaml"
+    resources:
+        mem_mb=4000,
     params:
         rows=chunk_rows,
+        folders=chunk_folders,
         qc=DESIGN["qc"],
         unit=DESIGN["regions"].get("unit", "px"),
+        settings=SETTINGS,
         code=code_of("check_masks.py"),
     script:
         "../../scripts/check_masks.py"
@@ -29,6 +36,9 @@ rule join_masks:
         participants="<results>/cohort/participants.csv",
         masks=collect("<results>/qc/chunks/{chunk}/masks.csv", chunk=CHUNKS),
         images=collect("<results>/qc/chunks/{chunk}/images.csv", chunk=CHUNKS),
+        findings=collect("<results>/qc/chunks/{chunk}/findings.csv", chunk=CHUNKS),
+        agreement=collect("<results>/qc/chunks/{chunk}/agreement.csv", chunk=CHUNKS),
+        frames=collect("<results>/qc/chunks/{chunk}/frames.csv", chunk=CHUNKS),
     output:
         masks=report(
             "<results>/qc/masks.csv",
@@ -36,6 +46,14 @@ rule join_masks:
             category="Quality control",
         ),
         images="<results>/cohort/images.csv",
+        findings=report(
+            "<results>/qc/findings.csv",
+            caption="../report/findings.rst",
+            category="Quality control",
+        ),
+        agreement="<results>/qc/agreement.csv",
+        duplicates="<results>/qc/duplicates.csv",
+        frames="<results>/qc/frames.csv",
         lost="<results>/qc/lost.csv",
     log:
         "<logs>/join_masks.log",
@@ -43,8 +61,9 @@ rule join_masks:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(DESIGN["images"]),
-        maximum_lost_share=lookup(dpath="qc/maximum_lost_share", within=DESIGN),
+        images={name: "settings" in image for name, image in DESIGN["images"].items()},
+        qc=DESIGN["qc"],
+        unit=DESIGN["regions"].get("unit", "px"),
         code=code_of("join_masks.py"),
     script:
         "../../scripts/join_masks.py"
@@ -52,18 +71,23 @@ rule join_masks:
 
 rule build_regions:
     input:
+        files=chunk_files,
         masks="<results>/qc/chunks/{chunk}/masks.csv",
         images="<results>/qc/chunks/{chunk}/images.csv",
-        folder=ancient("<results>/qc/masks/{chunk}"),
+        folder=ancient("<kept>/qc/masks/{chunk}"),
     output:
         rois="<results>/rois/chunks/{chunk}.csv",
-        folder=directory("<results>/rois/masks/{chunk}"),
+        folder=directory("<kept>/rois/masks/{chunk}"),
     log:
         "<logs>/build_regions/{chunk}.log",
     conda:
         "../../envs/annulus.yaml"
+    resources:
+        mem_mb=4000,
     params:
-        regions=DESIGN["regions"],
+        regions=REGIONS,
+        lesions={name: image["lesion"] for name, image in EXTRACTED.items()},
+        folders=chunk_folders,
         code=code_of("build_regions.py"),
     script:
         "../../scripts/build_regions.py"
@@ -71,7 +95,7 @@ rule build_regions:
 
 rule join_regions:
     input:
-        collect("<results>/rois/chunks/{chunk}.csv", chunk=CHUNKS),
+        all_rois,
     output:
         rois="<results>/rois/rois.csv",
     log:

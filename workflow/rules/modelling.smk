@@ -20,7 +20,7 @@ rule fit_signature:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(DESIGN["images"]),
+        images=list(EXTRACTED),
         lasso=from_task("lasso"),
         outer_folds=from_task("outer_folds"),
         nested=is_combined_signature,

@@ -1,12 +1,36 @@
 # The report that shows all of it.
 
 
+rule write_gallery:
+    input:
+        masks="<results>/qc/masks.csv",
+        findings="<results>/qc/findings.csv",
+        rois="<results>/rois/rois.csv",
+        thumbnails=collect("<kept>/qc/gallery/tables/{chunk}.csv", chunk=CHUNKS),
+    output:
+        page=f"<kept>/qc/gallery/{COHORT['name']}.html",
+    log:
+        "<logs>/write_gallery.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        title=COHORT["name"],
+        regions=drawn_regions(),
+        synthetic=SIMULATED,
+        redistribution=COHORT["redistribution"],
+        code=code_of("write_gallery.py"),
+    script:
+        "../../scripts/write_gallery.py"
+
+
 rule write_report:
     input:
         figures=all_figures(),
         problems="<results>/cohort/problems.csv",
         flow="<results>/qc/flow.csv",
         masks="<results>/qc/masks.csv",
+        findings="<results>/qc/findings.csv",
+        agreement="<results>/qc/agreement.csv",
         rois="<results>/rois/rois.csv",
         failures="<results>/features/failures.csv",
         catalogue="<results>/features/catalogue.csv",
@@ -15,6 +39,8 @@ rule write_report:
         comparisons=task_files("comparisons"),
         selection=task_files("selection"),
         odds_ratios=task_files("odds_ratios"),
+        leak_screen=task_files("leak_screen"),
+        duplicates=task_files("duplicates"),
     output:
         report="<results>/report/report.html",
     log:
@@ -25,6 +51,7 @@ rule write_report:
         design=DESIGN,
         cohort=COHORT,
         synthetic=SIMULATED,
+        gallery=f"../qc/gallery/{COHORT['name']}.html" if COHORT["redistribution"] else "",
         shown={task: shown_models(task) for task in TASKS},
         figures={task: task_figures(task) for task in TASKS},
         code=code_of("write_report.py"),

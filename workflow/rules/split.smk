@@ -2,10 +2,35 @@
 # and outcomes of the other cohorts are read only when frozen models are evaluated.
 
 
-rule split_patients:
+rule allocate_patients:
     input:
         participants="<results>/cohort/participants.csv",
         lost="<results>/qc/lost.csv",
+        masks="<results>/qc/masks.csv",
+    output:
+        allocation="<results>/split/allocation.csv",
+        flow="<results>/split/flow.csv",
+    log:
+        "<logs>/allocate_patients.log",
+    priority: 2
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        eligibility=DESIGN["eligibility"],
+        plan=DESIGN["split"],
+        tasks=OUTCOMES,
+        maximum_lost_share=lookup(dpath="qc/maximum_lost_share", within=DESIGN),
+        seed=DESIGN["seed"],
+        code=code_of("allocate_patients.py"),
+    script:
+        "../../scripts/allocate_patients.py"
+
+
+rule split_patients:
+    input:
+        allocation="<results>/split/allocation.csv",
+        flow="<results>/split/flow.csv",
+        participants="<results>/cohort/participants.csv",
         features="<results>/features/features.parquet",
     output:
         split="<results>/split/split.csv",
@@ -15,13 +40,8 @@ rule split_patients:
     conda:
         "../../envs/annulus.yaml"
     params:
-        eligibility=DESIGN["eligibility"],
         plan=DESIGN["split"],
-        tasks={
-            name: {key: task[key] for key in ("outcome", "positive", "negative", "outer_folds")}
-            for name, task in TASKS.items()
-        },
-        seed=DESIGN["seed"],
+        tasks={name: {**OUTCOMES[name], "outer_folds": task["outer_folds"]} for name, task in TASKS.items()},
         code=code_of("split_patients.py"),
     script:
         "../../scripts/split_patients.py"
@@ -41,10 +61,7 @@ rule share_out:
         "../../envs/annulus.yaml"
     params:
         clinical=clinical_variables(),
-        tasks={
-            name: {key: task[key] for key in ("outcome", "positive", "negative")}
-            for name, task in TASKS.items()
-        },
+        tasks=OUTCOMES,
         code=code_of("share_out.py"),
     script:
         "../../scripts/share_out.py"

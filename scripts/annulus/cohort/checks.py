@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from annulus.cohort.dictionary import Column, Value, columns_of
-from annulus.cohort.sources import MANIFEST_DEFAULTS, UNMAPPED, Row, read_source
+from annulus.cohort.files import listed
+from annulus.cohort.listing import Folder, Row
+from annulus.cohort.sources import MANIFEST_DEFAULTS, UNMAPPED, read_source
 from annulus.errors import StudyError
+
+# A mask has both of these, and an image without a mask has neither.
+MASK_COLUMNS = ("mask_path", "mask_role")
 
 PROBLEM_COLUMNS = ["file", "row", "column", "value", "rule", "severity", "message"]
 
@@ -37,24 +42,31 @@ def check_cohort(
     images_source: Mapping[str, Any] | None,
     folder: str,
     needed: Iterable[str],
+    among: Folder | None = None,
 ) -> tuple[list[dict[str, Value]], list[Problem]]:
     """Read and check a cohort's tables; returns the participants and the problems.
 
-    The sources say how their columns become ours. A cohort without an image file is simulated, and
-    its images do not exist yet. Raises StudyError when a table itself is not there.
+    The sources say how their columns become ours, and where in ``folder`` they lie when that is not a
+    file of the name given; ``among`` is the folder's listing, where it has been looked through already.
+    A cohort without an image file is simulated, and its images do not exist yet. Raises StudyError when
+    a table itself is not there.
     """
-    people = read_source(
-        Path(participants_file).parent,
-        {**participants_source, "file": Path(participants_file).name},
-    )
+    among = among or Folder(folder)
+    people = _read_table(participants_file, participants_source, folder, among)
     patients, problems = check_participants(
         participants_file, people, columns_of("participants"), needed, participants_file == images_file
     )
     if images_file is not None and images_source is not None:
-        rows = read_source(Path(images_file).parent, {**images_source, "file": Path(images_file).name})
+        rows = _read_table(images_file, images_source, folder, among)
         known = {str(patient["patient_id"]) for patient in patients}
         problems += check_manifest(images_file, folder, rows, columns_of("images"), known)
     return patients, problems
+
+
+def _read_table(file: str, source: Mapping[str, Any], folder: str, among: Folder) -> list[Row]:
+    if "file" in source or "files" in source:
+        return read_source(folder, source, among)
+    return read_source(Path(file).parent, {**source, "file": Path(file).name})
 
 
 def check_participants(
@@ -96,10 +108,11 @@ def check_manifest(
     file: str, folder: str, rows: list[Row], columns: Mapping[str, Column], patients: set[str]
 ) -> list[Problem]:
     """Check the image manifest: its cells, its patients, doubled rows and files that are not there."""
-    problems = list(_check_header(file, rows, columns, ()))
+    problems = list(_check_header(file, rows, columns, _mask_columns(rows)))
     seen: dict[tuple[str, ...], str] = {}
     for row in rows:
         problems += _read_row(file, row, columns)[1]
+        problems += _check_mask(file, row)
         problems += _check_links(file, folder, row, patients)
         filled = {key: row.get(key) or default for key, default in MANIFEST_DEFAULTS.items()}
         key = (
@@ -108,13 +121,14 @@ def check_manifest(
             row.get("image_id", ""),
             row.get("mask_role", ""),
             filled["rater"],
+            filled["lesion"],
         )
         if key in seen:
             problems.append(
                 Problem(
                     file, row["_row"], "image_id", key[2], "duplicate_image", "error",
-                    f"Row {seen[key]} has the same patient, timepoint, image, mask role and rater. "
-                    "Remove one, or give each its own image_id or rater.",
+                    f"Row {seen[key]} has the same patient, timepoint, image, mask role, rater and "
+                    "lesion. Remove one, or give each its own image_id, rater or lesion.",
                 )
             )  # fmt: skip
         seen.setdefault(key, row["_row"])
@@ -225,6 +239,21 @@ def _disagreements(
             )  # fmt: skip
 
 
+def _mask_columns(rows: list[Row]) -> tuple[str, ...]:
+    return MASK_COLUMNS if rows and any(name in rows[0] for name in MASK_COLUMNS) else ()
+
+
+def _check_mask(file: str, row: Row) -> Iterator[Problem]:
+    given = [name for name in MASK_COLUMNS if row.get(name)]
+    if len(given) == 1:
+        missing = next(name for name in MASK_COLUMNS if name not in given)
+        if missing in row:
+            yield Problem(
+                file, row["_row"], missing, "", "empty", "error",
+                f"The cell must not be empty where {given[0]} is given.",
+            )  # fmt: skip
+
+
 def _check_links(file: str, folder: str, row: Row, patients: set[str]) -> Iterator[Problem]:
     patient = row.get("patient_id", "")
     if patient and patient not in patients:
@@ -233,9 +262,10 @@ def _check_links(file: str, folder: str, row: Row, patients: set[str]) -> Iterat
             "The patient is not in the participants table.",
         )  # fmt: skip
     for name in ("image_path", "mask_path"):
-        path = row.get(name, "")
-        if path and not Path(folder, path).is_file():
-            yield Problem(
-                file, row["_row"], name, path, "missing_file", "warning",
-                f"There is no such file in {folder}; the image is excluded at quality control.",
-            )  # fmt: skip
+        for path in listed(row.get(name, "")):
+            # A folder stands for the DICOM series in it.
+            if not path.startswith(UNMAPPED) and not Path(folder, path).exists():
+                yield Problem(
+                    file, row["_row"], name, path, "missing_file", "warning",
+                    f"There is no such file in {folder}; the image is excluded at quality control.",
+                )  # fmt: skip

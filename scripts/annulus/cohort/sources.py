@@ -3,47 +3,52 @@
 Used while Snakemake reads the workflow, so it needs the standard library alone.
 """
 
-import csv
+import glob
 import hashlib
-import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal, InvalidOperation, localcontext
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from annulus.cohort.files import SEVERAL
+from annulus.cohort.listing import Folder, RawTable, Row, compiled, decimal_text, raw_table
 from annulus.errors import StudyError
-
-Row = dict[str, str]
 
 # Stands before a value that a cohort file's mapping does not know.
 UNMAPPED = "?unmapped: "
 
 # Empty manifest cells that have one obvious meaning.
-MANIFEST_DEFAULTS = {"timepoint": "baseline", "view": "na", "rater": "1"}
+MANIFEST_DEFAULTS = {"timepoint": "baseline", "view": "na", "rater": "1", "lesion": "1"}
+
+# A group in a replacement or glob: \1 or \g<name>.
+GROUP = re.compile(r"\\(?:(\d)|g<(\w+)>)")
+
+Change = Callable[[str], str]
 
 
-def read_source(folder: str | Path, table: Mapping[str, Any]) -> list[Row]:
-    """Read one of a cohort's tables in our columns, with its line number in ``_row``.
+class UnmappedError(Exception):
+    """A value that a mapping does not know."""
 
-    Raises StudyError when the file or a mapped column is not there, or the file is not UTF-8. Values
-    that the mapping does not know are kept behind ``UNMAPPED``, so that the check of the cohort names
-    them all.
+
+def read_source(folder: str | Path, table: Mapping[str, Any], among: Folder | None = None) -> list[Row]:
+    """Read one of a cohort's tables in our columns, with its line (or file) in ``_row``.
+
+    ``among`` is the folder's listing, where it has been looked through already. Raises StudyError when
+    a file, sheet or mapped column is not there, no file matches, or a file cannot be read. Values that
+    the mapping does not know are kept behind ``UNMAPPED``, so that the check of the cohort names them
+    all.
     """
-    path = Path(folder) / table["file"]
-    if not path.is_file():
-        raise StudyError(
-            f"{path}: there is no such file. Set the cohort's folder, in its file in "
-            "config/cohorts/ or with --config cohort_folder=PLACE."
-        )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: it is not UTF-8 (byte {error.start}). Save it as CSV in UTF-8.") from None
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    theirs = reader.fieldnames or []
-    mapping = table.get("columns") or {name: name for name in theirs}
-    _refuse_unknown(path, mapping, theirs)
-    return [_our_row(line, number, mapping) for number, line in enumerate(reader, start=2)]
+    among = among or Folder(str(folder))
+    theirs = raw_table(folder, table, among)
+    theirs = _worst(_left(theirs, table.get("leave_out", {})), table.get("worst"))
+    mapping = table.get("columns") or {name: name for name in theirs.columns}
+    theirs.require(_wanted(mapping), "maps")
+    values = {ours: _value_of(ours, spec, among) for ours, spec in mapping.items()}
+    return [
+        {"_row": row["_row"]} | {ours: value(row) for ours, value in values.items()} for row in theirs.rows
+    ]
 
 
 def manifest_rows(rows: Iterable[Row], known_patients: Iterable[str]) -> list[Row]:
@@ -86,6 +91,14 @@ def used_rows(rows: Iterable[Row], images: Mapping[str, Mapping[str, Any]]) -> l
     return used
 
 
+def listed_digest(cohort: Mapping[str, Any], rows: Mapping[str, Iterable[Row]]) -> str:
+    """Digest the manifest rows of a cohort whose tables are listings of files; empty for other cohorts."""
+    tables = [cohort[kind] for kind in ("participants", "images")]
+    if not any("files" in part for table in tables for part in (table, table.get("join", {}))):
+        return ""
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]
+
+
 def image_stem(row: Mapping[str, str], *more: str) -> str:
     """Name files after an image (and what of it), safely for any id; different ids never meet."""
     parts = (row["patient_id"], row["timepoint"], row["image_id"], *more)
@@ -108,40 +121,170 @@ def chunked(rows: Iterable[Row], chunks: int) -> dict[str, list[Row]]:
 
 
 def _row_key(row: Row) -> tuple[str, ...]:
-    keys = ("patient_id", "timepoint", "image_id", "mask_role", "rater", "mask_path")
+    keys = ("patient_id", "timepoint", "image_id", "mask_role", "rater", "lesion", "label", "mask_path")
     return tuple(row.get(key, "") for key in keys)
 
 
-def _refuse_unknown(path: Path, mapping: Mapping[str, Any], theirs: Iterable[str]) -> None:
-    wanted = {
-        spec if isinstance(spec, str) else spec.get("from")
-        for spec in mapping.values()
-        if isinstance(spec, str) or "from" in spec
-    }
-    missing = sorted(wanted - set(theirs))
-    if missing:
+def _left(table: RawTable, out: Mapping[str, Iterable[object]]) -> RawTable:
+    """Leave out the rows with one of the values that are named per column."""
+    table.require(out, "names in leave_out")
+    unwanted = {name: {_text(value) for value in values} for name, values in out.items()}
+    rows = [row for row in table.rows if not any(row[name] in values for name, values in unwanted.items())]
+    return RawTable(table.name, table.columns, rows)
+
+
+def _worst(table: RawTable, rule: Mapping[str, Any] | None) -> RawTable:
+    """Keep, of each group of rows, those with the first value of the order that the group has."""
+    if rule is None:
+        return table
+    within, by = rule["within"], rule["by"]
+    table.require((within, by), "names in worst")
+    rank = {_text(value): place for place, value in enumerate(rule["order"])}
+    unknown = sorted({row[by] for row in table.rows} - set(rank))
+    if unknown:
         raise StudyError(
-            f"{path}: it has no column {', '.join(map(repr, missing))}, which the cohort file maps. "
-            f"Its columns are {', '.join(theirs)}."
+            f"{table.name}: column {by} has {', '.join(map(repr, unknown))}, which worst.order in the cohort "
+            f"file does not name. Add it there, or to leave_out. The order is {', '.join(rank)}."
         )
+    best: dict[str, int] = {}
+    for row in table.rows:
+        best[row[within]] = min(rank[row[by]], best.get(row[within], len(rank)))
+    rows = [row for row in table.rows if rank[row[by]] == best[row[within]]]
+    return RawTable(table.name, table.columns, rows)
 
 
-def _our_row(line: Row, number: int, mapping: Mapping[str, Any]) -> Row:
-    return {"_row": str(number)} | {ours: _value(line, spec) for ours, spec in mapping.items()}
+def _wanted(mapping: Mapping[str, Any]) -> Iterator[str]:
+    for spec in mapping.values():
+        if isinstance(spec, str):
+            yield spec
+        elif "constant" not in spec:
+            yield from (spec[key] for key in ("from", "item") if key in spec)
 
 
-def _value(line: Row, spec: str | Mapping[str, Any]) -> str:
+def _value_of(ours: str, spec: str | Mapping[str, Any], among: Folder) -> Callable[[Row], str]:
+    """Return what makes our value of their row, in the order that the schema of cohort files gives."""
     if isinstance(spec, str):
-        return (line[spec] or "").strip()
+        spec = {"from": spec}
     if "constant" in spec:
-        return str(spec["constant"])
-    theirs = (line[spec["from"]] or "").strip()
+        constant = _text(spec["constant"])
+        return lambda row: constant
+    if "from" not in spec:
+        raise StudyError(f"columns.{ours}: the cohort file gives neither from nor constant.")
+    theirs, item, split = spec["from"], spec.get("item"), spec.get("split")
+    changes = _changes(ours, spec, among)
+    if not (changes or item or split or "missing" in spec):
+        return itemgetter(theirs)
+    missing = {_text(code) for code in spec.get("missing", [])} | {""}
+
+    def value(row: Row) -> str:
+        text = row[theirs]
+        if text in missing:
+            return ""
+        try:
+            one = _element(text, row[item]) if item else text
+            parts = one.split(split) if split else [one]
+            return SEVERAL.join(filter(None, (_changed(part.strip(), changes) for part in parts)))
+        except UnmappedError:
+            return UNMAPPED + text
+
+    return value
+
+
+def _changes(ours: str, spec: Mapping[str, Any], among: Folder) -> list[Change]:
+    changes: list[Change] = []
+    if "pattern" in spec or "glob" in spec:
+        changes.append(_rewriting(ours, spec, among))
     if "values" in spec:
-        known = {str(key): str(value) for key, value in spec["values"].items()}
-        return known.get(theirs, UNMAPPED + theirs if theirs else "")
-    if "pattern" in spec:
-        found = re.fullmatch(spec["pattern"], theirs)
-        if found:
-            return found.expand(spec["replacement"])
-        return UNMAPPED + theirs if theirs else ""
-    return theirs
+        changes.append(_translation(spec["values"]))
+    if "factor" in spec or "offset" in spec:
+        changes.append(_unit_change(ours, spec.get("factor", 1), spec.get("offset", 0)))
+    return changes
+
+
+def _changed(text: str, changes: Iterable[Change]) -> str:
+    for change in changes:
+        text = change(text) if text else text
+    return text
+
+
+def _rewriting(ours: str, spec: Mapping[str, Any], among: Folder) -> Change:
+    key = f"columns.{ours}.pattern"
+    expression = compiled(spec.get("pattern", ".*"), key)
+    template = str(spec.get("glob", spec.get("replacement", r"\g<0>")))
+    groups = {str(number) for number in range(expression.groups + 1)} | set(expression.groupindex)
+    for one, other in GROUP.findall(template):
+        if (one or other) not in groups:
+            raise StudyError(
+                f"{key}: {expression.pattern!r} has no group {one or other}, which {template!r} needs."
+            )
+
+    def change(text: str) -> str:
+        found = expression.fullmatch(text)
+        if not found:
+            raise UnmappedError
+        filled = _filled(template, found, str)
+        if "glob" not in spec:
+            return filled
+        # A glob that finds nothing stands for itself, so that the check names what is not there.
+        return SEVERAL.join(among.glob(_filled(template, found, glob.escape))) or filled
+
+    return change
+
+
+def _filled(template: str, found: re.Match[str], made: Change) -> str:
+    def group(place: re.Match[str]) -> str:
+        name = place[1] or place[2]
+        return made(found[int(name) if name.isdigit() else name] or "")
+
+    return GROUP.sub(group, template)
+
+
+def _translation(values: Mapping[Any, Any]) -> Change:
+    known = {_text(theirs): _text(ours) for theirs, ours in values.items()}
+
+    def change(text: str) -> str:
+        if text not in known:
+            raise UnmappedError
+        return known[text]
+
+    return change
+
+
+def _unit_change(ours: str, factor: object, offset: object) -> Change:
+    try:
+        above, _, below = str(factor).partition("/")
+        numerator, denominator, shift = Decimal(above), Decimal(below or "1"), Decimal(str(offset))
+        numerator / denominator
+    except (InvalidOperation, ZeroDivisionError):
+        raise StudyError(
+            f"columns.{ours}: factor {factor!r} and offset {offset!r} in the cohort file must be numbers; "
+            "a factor may be a quotient such as 1/365.25."
+        ) from None
+
+    def change(text: str) -> str:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            raise UnmappedError from None
+        if not number.is_finite():
+            raise UnmappedError
+        with localcontext() as context:
+            context.prec = 50
+            changed = number * numerator / denominator + shift
+            context.prec = 15
+            return decimal_text(+changed)
+
+    return change
+
+
+def _element(text: str, number: str) -> str:
+    """Return the element of a bracketed list with a number from 0; empty beyond its end."""
+    found = re.fullmatch(r"\[(.*)\]", text, re.DOTALL)
+    if not found or not number.isdecimal():
+        raise UnmappedError
+    elements = found[1].split(",")
+    return elements[int(number)].strip() if int(number) < len(elements) else ""
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

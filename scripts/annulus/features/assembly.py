@@ -1,6 +1,7 @@
 """Chunks of features put together: one row per patient and timepoint, and the catalogue of columns."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -30,36 +31,75 @@ def dimensions_of(images: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(dimensions[0]) for name, dimensions in found.items()}
 
 
+@dataclass(frozen=True)
+class HabitatShares:
+    """How much of the lesion each habitat takes: ``k`` habitats, divided in ``image``."""
+
+    image: str
+    k: int
+
+    def columns(self) -> Iterator[tuple[str, str, str]]:
+        """Yield column, region and feature of every share."""
+        for number in range(1, self.k + 1):
+            for feature in ("fraction", "present"):
+                roi = f"h{number}"
+                yield f"{self.image}_{roi}_original_habitat_{feature}", roi, feature
+
+    def of(self, rois: pd.DataFrame) -> pd.DataFrame:
+        """Return the shares by patient and timepoint, from ``rois/rois.csv``."""
+        rows = rois[(rois["kind"] == "habitat") & (rois["image"] == self.image)].set_index([*KEYS, "roi"])
+        columns = {
+            column: rows[feature].xs(roi, level="roi")
+            if roi in rows.index.levels[2]
+            else pd.Series(dtype=float)
+            for column, roi, feature in self.columns()
+        }
+        return pd.DataFrame(columns)
+
+
+def with_habitats(kinds: Mapping[str, Mapping[str, str]], k: int) -> dict[str, dict[str, str]]:
+    """Add ``k`` habitats to the regions of every image of tumours."""
+    habitats = {f"h{number}": "habitat" for number in range(1, k + 1)}
+    return {
+        image: dict(regions) | (habitats if "node" not in regions.values() else {})
+        for image, regions in kinds.items()
+    }
+
+
 def assemble(
     chunks: Iterable[pd.DataFrame],
+    usable: pd.DataFrame,
     several: Mapping[str, str],
-    kinds: Mapping[str, str],
+    kinds: Mapping[str, Mapping[str, str]],
     settings: Mapping[str, Settings],
     dimensions: Mapping[str, int],
+    shares: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Turn rows per image into rows per patient, with columns ``<image>_<roi>_...``.
 
+    ``usable`` holds the keys of images that quality control, having seen the whole study, lets through.
     ``several`` says per image name whether several images of one patient are averaged (``mean``) or
-    refused (``refuse``, StudyError). ``kinds`` is by region, ``settings`` and ``dimensions`` by image:
-    they alone decide the columns, whatever could be computed. A patient without one of the images has
-    no row: filling in a whole image would be inventing it.
+    refused (``refuse``, StudyError). ``kinds`` is by image and region, ``settings`` and ``dimensions``
+    by image: they alone decide the columns, whatever could be computed. ``shares`` are those of habitats.
+    A patient without one of the images has no row: filling in a whole image would be inventing it.
     """
-    rows = pd.concat(list(chunks), ignore_index=True)
+    rows = pd.concat(list(chunks), ignore_index=True).merge(usable, on=[*KEYS, "image_id", "image"])
     parts = []
     for name, policy in several.items():
         columns = [column for column, _, _ in _columns(name, kinds, settings, dimensions)]
         parts.append(_of_image(rows[rows["image"] == name], name, columns, policy))
-    return pd.concat(parts, axis=1, join="inner").sort_index().reset_index()
+    table = pd.concat(parts, axis=1, join="inner").sort_index()
+    return (table if shares is None else table.join(shares)).reset_index()
 
 
 def _columns(
     image: str,
-    kinds: Mapping[str, str],
+    kinds: Mapping[str, Mapping[str, str]],
     settings: Mapping[str, Settings],
     dimensions: Mapping[str, int],
 ) -> Iterator[tuple[str, str, tuple[str, str, str]]]:
     """Yield column (without the image), region, and filter, class and feature."""
-    for roi, kind in kinds.items():
+    for roi, kind in kinds[image].items():
         for parts in settings[image].columns(dimensions[image], kind):
             yield "_".join((roi, *parts)), roi, parts
 
@@ -83,13 +123,14 @@ def _of_image(rows: pd.DataFrame, name: str, columns: list[str], several: str) -
 
 def catalogue(
     features: pd.DataFrame,
-    kinds: Mapping[str, str],
+    kinds: Mapping[str, Mapping[str, str]],
     settings: Mapping[str, Settings],
     dimensions: Mapping[str, int],
+    shares: HabitatShares | None = None,
 ) -> pd.DataFrame:
     """Describe every feature column, and say which are constant or missing for everyone.
 
-    ``kinds`` is by region, ``settings`` and ``dimensions`` (2 or 3) by image. Raises AssertionError
+    ``kinds`` is by image and region, ``settings`` and ``dimensions`` (2 or 3) by image. Raises AssertionError
     when ``features`` does not have exactly the columns that the settings foresee.
     """
     rows = [
@@ -105,6 +146,20 @@ def catalogue(
         }
         for image in settings
         for column, roi, parts in _columns(image, kinds, settings, dimensions)
+    ]
+    rows += [
+        {
+            "column": column,
+            "image": shares.image,
+            "roi": roi,
+            "filter": "original",
+            "class": "habitat",
+            "feature": feature,
+            "ibsi_code": "",
+            "settings_sha256": settings[shares.image].sha256,
+        }
+        for shares in ([shares] if shares else [])
+        for column, roi, feature in shares.columns()
     ]
     table = pd.DataFrame(rows)
     columns = [c for c in features.columns if c not in KEYS]

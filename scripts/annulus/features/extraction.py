@@ -6,7 +6,7 @@ which region asks for it. Feature classes are pyradiomics' own, unchanged.
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,21 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 from radiomics import getFeatureClasses, imageoperations
-from scipy.ndimage import binary_fill_holes
 
-from annulus.features.settings import Settings
-from annulus.imaging.reading import Image, read_again, read_mask
+from annulus.features.settings import SHAPED, Settings
+from annulus.imaging.preparing import (
+    REACH_SIGMAS,
+    CannotPrepareError,
+    grey_scale,
+    normalised,
+    reference_tissue,
+)
+from annulus.imaging.reading import Image, read_again, read_written
 
 logger = logging.getLogger(__name__)
 
-# Gaussian tails beyond this many sigma do not matter; coiflet-1 bands reach 3 voxels.
-REACH_SIGMAS = 4.0
+# Coiflet-1 bands reach 3 voxels.
 LEAST_REACH_VOXELS = 10
-
-# A mean and standard deviation of fewer voxels say little.
-LEAST_REFERENCE_VOXELS = 100
 
 FAILURE_COLUMNS = ["patient_id", "image_id", "roi", "reason", "timepoint", "image", "feature"]
 
@@ -50,13 +52,14 @@ def extract_rows(
     rois: pd.DataFrame,
     masks: pd.DataFrame,
     settings: Mapping[str, Settings],
-    roi_folder: Path,
+    roi_folders: Sequence[Path],
     mask_folder: Path,
 ) -> tuple[pd.DataFrame, list[dict[str, str]]]:
     """Extract a chunk: one row per image, one column per region and feature.
 
     ``images``, ``rois`` and ``masks`` are the chunk's rows of the tables of those names;
-    ``settings`` is by the study's image name. Every row has the same columns
+    ``settings`` is by the study's image name, ``roi_folders`` hold the region masks. Every
+    row has the same columns
     ``<roi>_<filter>_<class>_<feature>``; what could not be computed is missing, and an image with
     nothing at all has no row. Returns the rows, keyed by patient, timepoint, image and image id, and
     the failures.
@@ -76,7 +79,7 @@ def extract_rows(
         try:
             image = read_again(fact)
             values, reasons = extract_image(
-                image, _masks(usable, roi_folder), _tissue(masks, where, mask_folder),
+                image, _masks(usable, roi_folders), _tissue(masks, where, mask_folder),
                 settings[fact["image"]],
             )  # fmt: skip
         except CannotExtract as error:
@@ -97,18 +100,22 @@ def extract_rows(
 _KEY = ("patient_id", "timepoint", "image_id")
 
 
-def _masks(regions: pd.DataFrame, folder: Path) -> list[RegionMask]:
+def _masks(regions: pd.DataFrame, folders: Sequence[Path]) -> list[RegionMask]:
     return [
-        RegionMask(region.roi, region.kind, read_mask(folder / region.mask_file).pixels)
+        RegionMask(region.roi, region.kind, read_written(_found(region.mask_file, folders)).pixels)
         for region in regions.itertuples()
     ]
+
+
+def _found(file: str, folders: Sequence[Path]) -> Path:
+    return next(folder / file for folder in folders if (folder / file).is_file())
 
 
 def _tissue(masks: pd.DataFrame, where: Mapping[str, str], folder: Path) -> sitk.Image | None:
     same = (masks[[*_KEY]] == pd.Series({key: where[key] for key in _KEY})).all(axis=1)
     usable = (masks["mask_role"] == "breast") & (masks["decision"] != "excluded")
     found = masks[same & usable]
-    return read_mask(folder / found.iloc[0]["mask_file"]).pixels if len(found) else None
+    return read_written(folder / found.iloc[0]["mask_file"]).pixels if len(found) else None
 
 
 def extract_image(
@@ -173,36 +180,25 @@ def filtered_images(pixels: sitk.Image, settings: Settings) -> list[tuple[str, s
 
 
 def _reference(tissue: sitk.Image | None, regions: list[RegionMask]) -> np.ndarray | None:
-    """Mark the tissue outside every region and outside what the regions enclose.
-
-    Were the lesion part of its own scale, every region, however far away, would carry its signal.
-    """
     if tissue is None:
         return None
     inside = np.zeros(tissue.GetSize()[::-1], dtype=bool)
     for region in regions:
         inside |= sitk.GetArrayViewFromImage(region.mask) > 0
-    return (sitk.GetArrayViewFromImage(tissue) > 0) & ~binary_fill_holes(inside)
+    return reference_tissue(sitk.GetArrayViewFromImage(tissue) > 0, inside)
 
 
 def _normalised(pixels: sitk.Image, reference: np.ndarray | None, settings: Settings) -> sitk.Image:
-    if settings.normalise_within == "none":
+    values = sitk.GetArrayFromImage(pixels)
+    try:
+        scale = grey_scale(values, reference, settings.preparation)
+    except CannotPrepareError as error:
+        raise CannotExtract(str(error)) from None
+    if scale is None:
         return pixels
-    values = sitk.GetArrayFromImage(pixels).astype(np.float64)
-    scale = values.ravel()
-    if settings.normalise_within == "tissue":
-        if reference is None:
-            raise CannotExtract("there is no usable breast mask to normalise within")
-        scale = values[reference]
-    if scale.size < LEAST_REFERENCE_VOXELS or not scale.std(ddof=1) > 0:
-        raise CannotExtract("the tissue outside the regions is too small or constant to normalise by")
-    scores = (values - scale.mean()) / scale.std(ddof=1)
-    limit = settings.setting.get("removeOutliers")
-    if limit:
-        scores = scores.clip(-limit, limit)
-    normalised = sitk.GetImageFromArray(scores * settings.setting.get("normalizeScale", 100.0))
-    normalised.CopyInformation(pixels)
-    return normalised
+    scores = sitk.GetImageFromArray(normalised(values, scale, settings.preparation))
+    scores.CopyInformation(pixels)
+    return scores
 
 
 def _resampled(pixels: sitk.Image, spacing: tuple[float, ...]) -> sitk.Image:
@@ -274,7 +270,7 @@ def _cropped(pixels: sitk.Image, mask: sitk.Image) -> tuple[sitk.Image | None, s
 
 def _shape(region: RegionMask, pixels: sitk.Image, mask: sitk.Image, settings: Settings) -> dict[str, float]:
     wanted = settings.shape_features(pixels.GetDimension())
-    if region.kind != "tumour" or wanted is None:
+    if region.kind not in SHAPED or wanted is None:
         return {}
     image, labels = _cropped(pixels, mask)
     if image is None:

@@ -9,6 +9,7 @@ from typing import Any
 from radiomics import getFeatureClasses
 
 from annulus.errors import StudyError
+from annulus.imaging.preparing import Preparation
 
 WAVELET_BANDS = {
     2: tuple(a + b for a in "LH" for b in "LH"),
@@ -22,6 +23,8 @@ FILTER_NAMES = {
     "Exponential": "exponential",
     "Gradient": "gradient",
 }
+# Only a lesion has a shape of its own; a ring's is that of the lesion inside it.
+SHAPED = ("tumour", "node")
 SHAPE_CLASSES = {2: "shape2D", 3: "shape"}
 
 
@@ -33,6 +36,7 @@ class Settings:
     feature_classes: Mapping[str, list[str] | None]
     setting: Mapping[str, Any]
     normalise_within: str
+    preparation: Preparation
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> "Settings":
@@ -42,6 +46,7 @@ class Settings:
             feature_classes=dict(content["featureClass"]),
             setting=dict(content["setting"]),
             normalise_within=content.get("normalise_within", "none"),
+            preparation=Preparation.of(content),
         )
 
     @property
@@ -83,7 +88,7 @@ class Settings:
     def columns(self, dimension: int, kind: str) -> Iterator[tuple[str, str, str]]:
         """Yield filter, class and feature of every value of one region of ``kind``."""
         shape = self.shape_features(dimension)
-        if kind == "tumour" and shape:
+        if kind in SHAPED and shape:
             for feature in shape[1]:
                 yield "original", shape[0], feature
         for image in self.filters(dimension):

@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from scipy.ndimage import binary_fill_holes
 
 from annulus.cohort.sources import chunk_of
-from annulus.figures.style import PALETTE, panels
-from annulus.imaging.reading import read_again, read_mask
+from annulus.figures.style import OUTLINES, panels
+from annulus.imaging.reading import read_again, read_written
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def overlay_figure(images: list[Shown]) -> tuple[Figure, pd.DataFrame]:
     """Draw the outline of every region over each image; the table counts their pixels."""
     figure, axes = panels(len(images), 3.2, 3.4)
     names = list(dict.fromkeys(name for image in images for name in image.regions))
-    colour = {name: PALETTE[(i + 1) % len(PALETTE)] for i, name in enumerate(names)}
+    colour = {name: OUTLINES[i % len(OUTLINES)] for i, name in enumerate(names)}
     for axis, image in zip(axes, images, strict=True):
         low, high = np.percentile(image.grey, [1, 99.9])
         axis.imshow(image.grey, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
@@ -83,15 +83,15 @@ def _read(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
     grey = read_again(facts).array
     # A union's outline is that of its ring. The widest first, so that the tumour is drawn over it.
     drawn = rows[rows["kind"] != "union"].sort_values("outer", ascending=False)
-    masks = {row.roi: read_mask(folder / row.mask_file).array > 0 for row in drawn.itertuples()}
+    masks = {row.roi: read_written(folder / row.mask_file).array > 0 for row in drawn.itertuples()}
     if grey.ndim == 3:
         middle = middle_slice(np.any(list(masks.values()), axis=0))
         grey, masks = grey[middle], {name: mask[middle] for name, mask in masks.items()}
-    around = _around(np.any(list(masks.values()), axis=0))
-    return Shown(facts["image_id"], grey[around], {name: mask[around] for name, mask in masks.items()})
+    place = around(np.any(list(masks.values()), axis=0))
+    return Shown(facts["image_id"], grey[place], {name: mask[place] for name, mask in masks.items()})
 
 
-def _around(regions: np.ndarray) -> tuple[slice, ...]:
+def around(regions: np.ndarray) -> tuple[slice, ...]:
     """Return the part of an image that holds all regions with as much room on every side."""
     where = np.argwhere(regions)
     low, high = where.min(axis=0), where.max(axis=0) + 1

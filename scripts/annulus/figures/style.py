@@ -19,6 +19,9 @@ from annulus.tables import write_csv, write_whole
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A8A8A")
 GREY = "#8A8A8A"
 
+# The same palette where lines lie on dark images: without black and grey, with its yellow.
+OUTLINES = ("#D55E00", "#56B4E9", "#F0E442", "#CC79A7", "#009E73", "#E69F00", "#0072B2")
+
 COHORT_TITLES = {
     "train": "Training",
     "internal_test": "Internal test",

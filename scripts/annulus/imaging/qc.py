@@ -1,302 +1,459 @@
-"""Quality control of masks: each is passed, repaired or excluded, and none stops the others."""
+"""Quality control of images and masks: each is passed, repaired or excluded, none stops the others."""
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import SimpleITK as sitk
-from scipy import ndimage
-from scipy.spatial import ConvexHull, QhullError
-from scipy.spatial.distance import pdist
 
+from annulus.cohort.files import listed, size_on_disk
 from annulus.cohort.sources import image_stem
-from annulus.errors import StudyError
+from annulus.imaging.agreement import agreement_of
+from annulus.imaging.duplicates import fingerprint
+from annulus.imaging.findings import Checked, Finding, Policy, finding_rows
+from annulus.imaging.frame import frame_facts, mask_facts
+from annulus.imaging.guard import Died, Guarded
+from annulus.imaging.markings import Marks, burned_in, crossing, has_caption
+from annulus.imaging.mask_checks import (
+    LEAST_KEPT_SHARE,
+    Cut,
+    Lesion,
+    check_lesion,
+    largest_diameter,
+    resampled_onto,
+)
+from annulus.imaging.preparing import (
+    CannotPrepareError,
+    Preparation,
+    grey_scale,
+    normalised,
+    predicted_grey_levels,
+    reference_tissue,
+)
 from annulus.imaging.reading import (
     KEPT_SPACING,
     Image,
-    UnreadableError,
     on_grid_of,
     read_image,
     read_mask,
     same_grid,
+    thinning,
     write_mask,
 )
+from annulus.imaging.tissue import find_tissue
+from annulus.imaging.unreadable import UnreadableError
 
 logger = logging.getLogger(__name__)
 
-TUMOUR_ROLES = ("tumour", "node", "node_cortex")
+Row = Mapping[str, str]
+
+TISSUE_ROLE = "breast"
+TUMOUR_ROLES = ("tumour",)
+NODE_ROLES = ("node", "node_cortex", "node_hilum")
+LESION_ROLES = (*TUMOUR_ROLES, *NODE_ROLES)
+
+# One image of one patient; its rows differ in what their masks outline.
+IMAGE_KEY = ("patient_id", "timepoint", "image_id")
 
 MASK_COLUMNS = [
     "patient_id", "image_id", "mask_role", "rater", "decision", "reasons", "repairs", "voxels",
     "volume_mm3", "components", "holes", "touches_border", "image_mask_same_grid",
-    "largest_diameter_mm", "message", "image", "timepoint", "mask_file",
+    "largest_diameter_mm", "message", "image", "timepoint", "lesion", "mask_file",
 ]  # fmt: skip
 
 IMAGE_COLUMNS = [
     "patient_id", "image_id", "timepoint", "modality", "series", "view", "image_path", "mask_path",
     "mask_role", "rater", "spacing_x_mm", "spacing_y_mm", "spacing_z_mm", "spacing_source",
-    "image_sha256", "mask_sha256", "image", "dimension",
+    "image_sha256", "mask_sha256", "image", "dimension", "lesion", "label", "series_uid", "acq_time_s",
+    "manufacturer", "field_strength_t", "content_sha256", "fingerprint",
+]  # fmt: skip
+
+AGREEMENT_COLUMNS = [
+    "patient_id", "image_id", "rater_a", "rater_b", "dice", "hd95_mm", "volume_ratio", "image",
+    "timepoint", "mask_role", "lesion",
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Policy:
-    """What quality control does about each finding; see ``qc`` in the study's schema.
+@dataclass
+class Report:
+    """What quality control learnt: rows of the tables of ``qc/`` and of ``cohort/images.csv``."""
 
-    ``needs_spacing`` says that the study measures in mm, so that an image without a pixel size is
-    of no use.
-    """
+    masks: list[dict[str, object]] = field(default_factory=list)
+    images: list[dict[str, object]] = field(default_factory=list)
+    findings: list[dict[str, object]] = field(default_factory=list)
+    agreement: list[dict[str, object]] = field(default_factory=list)
+    frames: list[dict[str, object]] = field(default_factory=list)
 
-    minimum_voxels: int
-    extra_components: str
-    holes: str
-    touches_border: str
-    several_labels: str
-    needs_spacing: bool
-
-    @classmethod
-    def of(cls, qc: Mapping[str, Any], unit: str) -> "Policy":
-        """Read the ``qc`` part of a study whose regions are measured in ``unit``."""
-        names = [f.name for f in fields(cls) if f.name != "needs_spacing"]
-        return cls(**{name: qc[name] for name in names}, needs_spacing=unit == "mm")
+    def add(self, other: "Report") -> None:
+        """Append another report."""
+        self.masks += other.masks
+        self.images += other.images
+        self.findings += other.findings
+        self.agreement += other.agreement
+        self.frames += other.frames
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What quality control found on one mask.
+class Control:
+    """How a study controls its images: the policy, and each image's preparation by its name."""
 
-    ``mask`` is the mask to go on with, or None when it is excluded. Counts are those of the mask
-    after repairs; ``components`` and ``holes`` are those of the original.
-    """
-
-    decision: str = "pass"
-    reasons: tuple[str, ...] = ()
-    repairs: tuple[str, ...] = ()
-    message: str = ""
-    voxels: int | None = None
-    volume_mm3: float | None = None
-    components: int | None = None
-    holes: int | None = None
-    touches_border: int | None = None
-    image_mask_same_grid: int | None = None
-    largest_diameter_mm: float | None = None
-    mask: sitk.Image | None = field(default=None, repr=False)
-
-    def row(self) -> dict[str, object]:
-        """Return the finding as columns of ``qc/masks.csv``."""
-        values = {name: getattr(self, name) for name in MASK_COLUMNS if hasattr(self, name)}
-        return values | {"reasons": ";".join(self.reasons), "repairs": ";".join(self.repairs)}
+    policy: Policy
+    preparations: Mapping[str, Preparation]
 
 
-def check_rows(
-    rows: Iterable[Mapping[str, str]], policy: Policy, folder: Path
-) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-    """Check every image and mask pair of ``rows`` and write the masks to go on with to ``folder``.
+def check_rows(rows: Iterable[Row], control: Control, folder: Path) -> Report:
+    """Check the images and masks of manifest ``rows`` and write the masks to go on with to ``folder``.
 
-    Returns the rows of ``qc/masks.csv`` and of ``cohort/images.csv``.
+    Files are read in a process of its own, so that a damaged one that crashes its reader, or makes it
+    hang, is a finding too.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    masks, images = [], []
+    report = Report()
+
+    def work(group: list[Row]) -> Report:
+        return check_image(group, control, folder)
+
+    groups = image_groups(rows)
+    for group, result in zip(groups, Guarded(work, _size).over(groups), strict=True):
+        if isinstance(result, Died):
+            message = f"{group[0]['image_path']} or its mask cannot be read: {result.reason}."
+            report.add(_unusable(group, control.policy.found("damaged_file", message)))
+        else:
+            report.add(result)
+    return report
+
+
+def image_groups(rows: Iterable[Row]) -> list[list[Row]]:
+    """Put the manifest rows of each image together, in the order in which they come."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        # Should a bug end the job, the log's last line says on whom.
-        logger.info("patient %s: %s, %s", row["patient_id"], row["image_path"], row.get("mask_path"))
-        finding, facts = check_pair(row, policy)
+        key = (*(row[name] for name in IMAGE_KEY), row["image_path"], row.get("series_uid", ""))
+        groups.setdefault(key, []).append(row)
+    return list(groups.values())
+
+
+def check_image(rows: Sequence[Row], control: Control, folder: Path) -> Report:
+    """Check one image and all of its masks, and write the masks to go on with to ``folder``."""
+    # Should a bug end the job, the log's last line says on whom.
+    logger.info("patient %s: %s", rows[0]["patient_id"], rows[0]["image_path"])
+    subject, facts = _read_subject(rows[0], control)
+    if isinstance(subject, Finding):
+        return _unusable(rows, subject, facts)
+    report = Report()
+    # The breast first, as lesions are held against it.
+    order = sorted(range(len(rows)), key=lambda i: rows[i].get("mask_role") != TISSUE_ROLE)
+    checked: dict[int, Checked] = {}
+    hashes: dict[int, str | None] = {}
+    for i in order:
+        checked[i], hashes[i] = subject.check(rows[i])
+    report.agreement = _agree(rows, checked, control.policy)
+    for i, row in enumerate(rows):
         file = ""
-        if finding.mask is not None:
-            file = f"{image_stem(row, row['mask_role'], row['rater'])}.nrrd"
-            write_mask(folder / file, finding.mask)
-        masks.append({**row, **finding.row(), "mask_file": file})
-        images.append({**row, **facts})
-    return masks, images
+        if checked[i].mask is not None and row.get("mask_path"):
+            file = f"{image_stem(row, row['mask_role'], row['rater'], row['lesion'])}.nrrd"
+            write_mask(folder / file, checked[i].mask)
+        report.masks.append({**row, **checked[i].row(), "mask_file": file})
+        report.images.append({**row, **facts, "mask_sha256": hashes[i]})
+        report.findings += finding_rows(row, checked[i].findings)
+    usable = [(row, checked[i].mask) for i, row in enumerate(rows) if checked[i].mask is not None]
+    report.frames = [subject.facts_for_leak_screen(rows[0], usable)]
+    return report
 
 
-def check_pair(row: Mapping[str, str], policy: Policy) -> tuple[Finding, dict[str, object]]:
-    """Read one manifest row's image and mask and check them; what cannot be read is a finding.
+@dataclass
+class Subject:
+    """One image that could be read, while its masks are checked against it."""
 
-    Returns the finding, and what was learnt of the files for ``cohort/images.csv``.
-    """
-    facts: dict[str, object] = {}
+    image: Image
+    policy: Policy
+    preparation: Preparation
+    findings: tuple[Finding, ...] = ()
+    breast: np.ndarray | None = None
+
+    def check(self, row: Row) -> tuple[Checked, str | None]:
+        """Check one mask; returns it with its file's hash."""
+        if not row.get("mask_path"):
+            return Checked(self.findings, {}), None
+        try:
+            mask = read_mask(row["mask_path"], self.image, row.get("label", ""))
+        except UnreadableError as error:
+            finding = self.policy.found(_mask_code(error), str(error))
+            return Checked((*self.findings, finding), {}), None
+        return self.check_mask(mask, row["mask_role"]), mask.sha256
+
+    def check_mask(self, mask: Image, role: str) -> Checked:
+        """Check one mask that could be read; a breast mask must only lie on the image and not be empty."""
+        findings = list(self.findings)
+        measures: dict[str, float | int | None] = {"image_mask_same_grid": 1}
+        if not same_grid(mask, self.image):
+            measures["image_mask_same_grid"] = 0
+            finding, placed = self._placed(mask)
+            findings.append(finding)
+            if placed is None:
+                return Checked(tuple(findings), measures)
+            mask = placed
+        values = mask.array
+        if not np.isfinite(values.min()) or not np.isfinite(values.max()) or not values.any():
+            findings.append(self.policy.found("empty_mask", "The mask has no voxel that is set."))
+            return Checked(tuple(findings), measures)
+        cut = Cut.of(values)
+        if role not in LESION_ROLES:
+            checked = self._measured(findings, measures, Cut(cut.inside != 0, cut.corner, cut.shape))
+            self.breast = sitk.GetArrayFromImage(checked.mask) > 0 if checked.mask is not None else None
+            return checked
+        lesion = Lesion(self.image, cut, self.policy, self.preparation)
+        check_lesion(lesion)
+        self._outside_body(lesion)
+        self._marked(lesion)
+        self._grey_levels(lesion)
+        self._filter_reach(lesion)
+        return self._measured([*findings, *lesion.findings], measures | lesion.measures, lesion.cut)
+
+    def _measured(
+        self, findings: list[Finding], measures: dict[str, float | int | None], cut: Cut
+    ) -> Checked:
+        known = self.image.spacing_source != "unknown"
+        voxels = int(cut.inside.sum())
+        measures |= {
+            "voxels": voxels,
+            "volume_mm3": voxels * float(np.prod(self.image.spacing)) if known else None,
+            "largest_diameter_mm": largest_diameter(cut.inside, self.image.spacing) if known else None,
+        }
+        checked = Checked(tuple(findings), measures)
+        if checked.decision == "excluded":
+            return checked
+        return Checked(checked.findings, measures, on_grid_of(cut.whole(), self.image))
+
+    def _placed(self, mask: Image) -> tuple[Finding, Image | None]:
+        message = _grid_message(self.image, mask)
+        known = mask.spacing_source == "header" and self.image.spacing_source == "header"
+        alike = mask.pixels.GetDimension() == self.image.pixels.GetDimension()
+        if not (known and alike):
+            advice = "Save the mask on the image's grid."
+            return Finding("grid_mismatch", "exclude", f"{message} {advice}"), None
+        before = int(np.count_nonzero(mask.array))
+        placed, kept = resampled_onto(mask.pixels, self.image.pixels)
+        if before and kept < LEAST_KEPT_SHARE:
+            message += f" Only {kept:.0%} of the mask lies within the image. Save it on the image's grid."
+            return Finding("grid_mismatch", "exclude", message, kept, LEAST_KEPT_SHARE), None
+        on_image = Image(placed, mask.spacing_source, mask.sha256)
+        after = int(np.count_nonzero(on_image.array))
+        repair = f"resampled onto the image's grid: {before} to {after} voxels"
+        finding = self.policy.found("grid_mismatch", message, kept, LEAST_KEPT_SHARE, repair)
+        return finding, on_image if finding.action != "exclude" else None
+
+    @cached_property
+    def _marks(self) -> Marks | None:
+        colour = self.image.colour
+        if self.image.array.ndim != 2:
+            return None
+        return burned_in(self.image.array if colour is None else sitk.GetArrayFromImage(colour))
+
+    def caption(self) -> Finding | None:
+        """Find text burned into the image, which may carry a name or a date of birth."""
+        if self._marks is None or not has_caption(self._marks):
+            return None
+        return self.policy.found(
+            "burned_in_text",
+            "There seems to be text burned into the image, which may carry a name or date of birth: look "
+            "at it before the image leaves the hospital.",
+        )
+
+    def _marked(self, lesion: Lesion) -> None:
+        if self._marks is None:
+            return
+        margin = int(self.policy.thresholds["marking_margin_px"])
+        pixels = crossing(self._marks, lesion.cut.whole(), margin)
+        if pixels:
+            lesion.note(
+                "burned_in_marks",
+                f"Callipers or text ({pixels} pixels) are burned into the image within {margin} pixels of "
+                "the region.",
+                pixels,
+                0,
+            )
+
+    @cached_property
+    def _body(self) -> tuple[np.ndarray, tuple[slice, ...]]:
+        if self.breast is not None:
+            return self.breast, (slice(None),) * self.breast.ndim
+        thinned = thinning(self.image.array)
+        spacing = tuple(
+            length * (step.step or 1) for length, step in zip(self.image.spacing, thinned[::-1], strict=True)
+        )
+        return find_tissue(self.image.array[thinned], spacing), thinned
+
+    def _outside_body(self, lesion: Lesion) -> None:
+        body, thinned = self._body
+        inside = lesion.cut.whole()[thinned]
+        if not inside.any():
+            return
+        share = float(body[inside].mean())
+        limit = self.policy.thresholds["minimum_body_share"]
+        if share < limit:
+            where = "the breast mask" if self.breast is not None else "what looks like the body"
+            lesion.note(
+                "outside_body",
+                f"{share:.0%} of the mask lies in {where} ({limit:.0%} needed).",
+                share,
+                limit,
+            )
+
+    def _grey_levels(self, lesion: Lesion) -> None:
+        reference = None
+        if self.preparation.normalise_within == "tissue" and self.breast is not None:
+            reference = reference_tissue(self.breast, lesion.cut.whole())
+        try:
+            scale = grey_scale(self.image.array, reference, self.preparation)
+        except CannotPrepareError:
+            # Extraction says so, for the whole image.
+            return
+        inside = self.image.array[lesion.cut.place][lesion.cut.core]
+        levels = predicted_grey_levels(normalised(inside, scale, self.preparation), self.preparation)
+        if levels is None:
+            return
+        few, many = (self.policy.thresholds[f"{end}_grey_levels"] for end in ("minimum", "maximum"))
+        if not few <= levels <= many:
+            lesion.note(
+                "grey_levels",
+                f"The region falls into {levels:.0f} grey levels of width {self.preparation.bin_width:g} "
+                f"({few:g} to {many:g} are sound). Compare binWidth with the image's normalisation.",
+                levels,
+                few if levels < few else many,
+            )
+
+    def _filter_reach(self, lesion: Lesion) -> None:
+        reach = self.preparation.reach_mm
+        if not reach or self.image.spacing_source == "unknown":
+            return
+        room = min(
+            min(span.start, total - span.stop) * length
+            for span, total, length in zip(
+                lesion.cut.place, lesion.cut.shape, self.image.spacing[::-1], strict=True
+            )
+        )
+        if room < reach:
+            lesion.note(
+                "filter_reach",
+                f"The widest filter reaches {reach:g} mm, but the image ends {room:g} mm from the mask: "
+                "filtered values there rest on padding.",
+                room,
+                reach,
+            )
+
+    def facts_for_leak_screen(
+        self, row: Row, usable: Sequence[tuple[Row, sitk.Image | None]]
+    ) -> dict[str, object]:
+        """Describe the image's frame and its lesion's outline; see ``frame.py``."""
+        lesions = [mask for row, mask in usable if row.get("mask_role") in LESION_ROLES]
+        keys = {key: row[key] for key in (*IMAGE_KEY, "image")}
+        known = self.image.spacing_source != "unknown"
+        inside = sitk.GetArrayFromImage(lesions[0]) > 0 if lesions else np.zeros(self.image.array.shape, bool)
+        frame = frame_facts(self.image.array, inside, self.image.spacing, known)
+        outline: dict[str, float] = {}
+        if lesions:
+            outline = mask_facts(Cut.of(inside).core, self.image.spacing, known)
+        return {
+            **keys,
+            **{f"frame_{name}": value for name, value in frame.items()},
+            **{f"outline_{name}": value for name, value in outline.items()},
+        }
+
+
+def _read_subject(row: Row, control: Control) -> tuple[Subject | Finding, dict[str, object]]:
+    """Read an image; returns what is known of it for ``cohort/images.csv``, or why it is of no use."""
+    policy = control.policy
     try:
         image = read_image(row["image_path"], row)
     except UnreadableError as error:
-        return _excluded("unreadable_image", str(error)), facts
-    facts |= _spacing_facts(image)
-    facts |= {"image_sha256": image.sha256, "dimension": len(image.spacing)}
-    try:
-        mask = read_mask(row["mask_path"])
-    except UnreadableError as error:
-        return _excluded("unreadable_mask", str(error)), facts
-    facts["mask_sha256"] = mask.sha256
-    return check_mask(image, mask, row["mask_role"], policy), facts
-
-
-def check_mask(image: Image, mask: Image, role: str, policy: Policy) -> Finding:
-    """Check one mask against its image and decide on it.
-
-    A mask of the breast must only be readable, on the grid and non-empty; a mask of a tumour or
-    node is held to everything. The original is never changed.
-    """
-    if not same_grid(mask, image):
-        return replace(_excluded("grid_mismatch", _grid_message(image, mask)), image_mask_same_grid=0)
-    values = mask.array
+        return policy.found(_image_code(error), str(error)), {}
+    facts: dict[str, object] = {**_spacing_facts(image), "image_sha256": image.sha256}
+    facts["dimension"] = len(image.spacing)
     unusable = _unusable_image(image, policy)
     if unusable:
-        return replace(unusable, image_mask_same_grid=1)
-    if not np.all(np.isfinite(values)) or not values.any():
-        return replace(_excluded("empty_mask", "The mask has no voxel that is set."), image_mask_same_grid=1)
-    if role not in TUMOUR_ROLES:
-        return _measured(Finding(image_mask_same_grid=1), values != 0, image)
-    return _check_lesion(image, values, policy)
-
-
-def _check_lesion(image: Image, values: np.ndarray, policy: Policy) -> Finding:
-    inside = values != 0
-    reasons: list[str] = []
-    repairs: list[str] = []
-    excluded = False
-
-    def note(code: str, action: str, repaired: str) -> bool:
-        nonlocal excluded
-        reasons.append(code)
-        if action == "repair":
-            repairs.append(repaired)
-        excluded = excluded or action == "exclude"
-        return action == "repair"
-
-    labels = np.unique(values[inside])
-    if len(labels) > 1 and not _is_soft_edge(labels):
-        note("several_labels", policy.several_labels, f"united {len(labels)} labels")
-    components, count = ndimage.label(inside, structure=np.ones((3,) * inside.ndim))
-    if count > 1:
-        sizes = np.bincount(components.ravel())[1:]
-        dropped = int(sizes.sum() - sizes.max())
-        if note("extra_components", policy.extra_components, f"dropped {dropped} voxels"):
-            inside = components == sizes.argmax() + 1
-    filled = ndimage.binary_fill_holes(inside)
-    _, holes = ndimage.label(filled & ~inside)
-    if holes:
-        added = int(filled.sum() - inside.sum())
-        if note("holes", policy.holes, f"filled {added} voxels"):
-            inside = filled
-    border = _touches_border(inside)
-    if border:
-        note("touches_border", policy.touches_border, "")
-    if inside.sum() < policy.minimum_voxels:
-        note("too_few_voxels", "exclude", "")
-    decision = "excluded" if excluded else ("repaired" if repairs else "pass")
-    finding = Finding(
-        decision=decision,
-        reasons=tuple(reasons),
-        repairs=tuple(repairs),
-        message=f"{int(inside.sum())} voxels, {policy.minimum_voxels} needed."
-        if "too_few_voxels" in reasons
-        else "",
-        components=count,
-        holes=holes,
-        touches_border=int(border),
-        image_mask_same_grid=1,
-    )
-    return _measured(finding, inside, image)
-
-
-def lost_patients(masks: pd.DataFrame, patients: Iterable[str], images: Iterable[str]) -> dict[str, str]:
-    """Say for each patient who is lost at quality control why.
-
-    ``masks`` is ``qc/masks.csv``. A patient is lost when one of the study's ``images`` has no usable
-    mask of the lesion.
-    """
-    lesions = masks[masks["mask_role"].isin(TUMOUR_ROLES)]
-    lost: dict[str, str] = {}
-    for name in images:
-        rows = lesions[lesions["image"] == name]
-        excluded = rows["decision"] == "excluded"
-        good = set(rows.loc[~excluded, "patient_id"])
-        why = rows[excluded].groupby("patient_id")["reasons"].first()
-        for patient in sorted(set(patients) - good):
-            lost.setdefault(patient, f"{name}: {why.get(patient, 'not_in_manifest')}")
-    return lost
-
-
-def refuse_large_loss(
-    lost: Mapping[str, str], masks: pd.DataFrame, patients: int, maximum_share: float
-) -> None:
-    """Raise StudyError when more than ``maximum_share`` of the patients is lost, saying why."""
-    if len(lost) <= maximum_share * patients:
-        return
-    counts = pd.Series(list(lost.values())).value_counts()
-    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts.items())
-    excluded = masks[masks["message"].notna() & (masks["decision"] == "excluded")]
-    example = (
-        f" For example, patient {excluded.iloc[0].patient_id}, image {excluded.iloc[0].image_id}: "
-        f"{excluded.iloc[0].message}"
-        if len(excluded)
-        else ""
-    )
-    raise StudyError(
-        f"Quality control lost {len(lost)} of {patients} patients, more than qc.maximum_lost_share "
-        f"({maximum_share:g}) allows: {reasons}.{example} Mend the files, or raise the share if the "
-        "loss is right."
-    )
+        return unusable, facts
+    facts |= {"content_sha256": image.content_sha256, "fingerprint": fingerprint(image.array)}
+    preparation = control.preparations.get(row["image"], Preparation())
+    subject = Subject(image, policy, preparation)
+    found = [_identified(image, policy), subject.caption()]
+    subject.findings = tuple(finding for finding in found if finding is not None)
+    return subject, facts
 
 
 def _unusable_image(image: Image, policy: Policy) -> Finding | None:
     if policy.needs_spacing and image.spacing_source == "unknown":
-        return _excluded(
+        return policy.found(
             "unknown_spacing",
             "The pixel size is unknown, so a ring in mm is refused. Give pixel_spacing_x_mm and "
             "pixel_spacing_y_mm in the image manifest, or set regions.unit to px or fraction.",
         )
     low, high = image.array.min(), image.array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        return _excluded("not_finite", "The image holds values that are not finite.")
+        return policy.found("not_finite", "The image holds values that are not finite.")
     if low == high:
-        return _excluded("constant_image", f"Every grey value of the image is {low:g}.")
+        return policy.found("constant_image", f"Every grey value of the image is {low:g}.")
     return None
 
 
-def _is_soft_edge(labels: np.ndarray) -> bool:
-    """Say whether the labels are a binary mask saved lossily: all near one large value."""
-    return bool(labels.max() > 200 and labels.min() >= labels.max() - 10)
-
-
-def _excluded(code: str, message: str) -> Finding:
-    return Finding(decision="excluded", reasons=(code,), message=message)
-
-
-def _measured(finding: Finding, inside: np.ndarray, image: Image) -> Finding:
-    known = image.spacing_source != "unknown"
-    voxels = int(inside.sum())
-    return replace(
-        finding,
-        voxels=voxels,
-        volume_mm3=voxels * float(np.prod(image.spacing)) if known else None,
-        largest_diameter_mm=_largest_diameter(inside, image.spacing) if known else None,
-        mask=None if finding.decision == "excluded" else on_grid_of(inside, image),
+def _identified(image: Image, policy: Policy) -> Finding | None:
+    if not image.identifiers:
+        return None
+    return policy.found(
+        "identifying_header",
+        f"The header may say who the patient is: {', '.join(image.identifiers)}. Remove it at the source; "
+        "nothing of it is copied here.",
     )
 
 
-def _touches_border(inside: np.ndarray) -> bool:
-    return any(bool(inside.take(side, axis=axis).any()) for axis in range(inside.ndim) for side in (0, -1))
+def _unusable(rows: Sequence[Row], finding: Finding, facts: Mapping[str, object] | None = None) -> Report:
+    checked = Checked((finding,))
+    return Report(
+        masks=[{**row, **checked.row(), "mask_file": ""} for row in rows],
+        images=[{**row, **(facts or {})} for row in rows],
+        findings=[found for row in rows for found in finding_rows(row, checked.findings)],
+    )
 
 
-def _largest_diameter(inside: np.ndarray, spacing: tuple[float, ...]) -> float:
-    """Largest distance between two voxel centres, in mm."""
-    points = np.argwhere(inside) * np.asarray(spacing[::-1])
-    # A hull needs an extent along every axis: one slice of a volume has none along the third.
-    points = points[:, np.ptp(points, axis=0) > 0]
-    if not points.size:
-        return 0.0
-    if points.shape[1] > 1:
-        try:
-            points = points[ConvexHull(points).vertices]
-        except QhullError:
-            # All on one oblique line: the ends in order are the farthest apart.
-            points = points[[0, -1]]
-    return float(pdist(points).max())
+def _agree(rows: Sequence[Row], checked: dict[int, Checked], policy: Policy) -> list[dict[str, object]]:
+    """Compare the raters of each outline in pairs; too little agreement is a finding on both."""
+    compared = []
+    for i, j in combinations(range(len(rows)), 2):
+        a, b = rows[i], rows[j]
+        mask_a, mask_b = checked[i].mask, checked[j].mask
+        if (a.get("mask_role"), a["lesion"]) != (b.get("mask_role"), b["lesion"]) or not (mask_a and mask_b):
+            continue
+        known = checked[i].measures["volume_mm3"] is not None
+        array_a, array_b = (sitk.GetArrayFromImage(mask) > 0 for mask in (mask_a, mask_b))
+        found = agreement_of(array_a, array_b, tuple(mask_a.GetSpacing()) if known else None)
+        compared.append({**a, "rater_a": a["rater"], "rater_b": b["rater"], **vars(found)})
+        least, most = policy.thresholds["minimum_dice"], policy.thresholds["maximum_hd95_mm"]
+        if found.dice < least or found.hd95_mm > most:
+            message = (
+                f"Raters {a['rater']} and {b['rater']} agree with a Dice of {found.dice:.2f} ({least:g} "
+                f"expected) and a 95 % Hausdorff distance of {found.hd95_mm:.1f} mm ({most:g} allowed)."
+            )
+            value, limit = (found.dice, least) if found.dice < least else (found.hd95_mm, most)
+            finding = policy.found("rater_disagreement", message, value, limit)
+            checked[i], checked[j] = checked[i].with_finding(finding), checked[j].with_finding(finding)
+    return compared
+
+
+def _image_code(error: UnreadableError) -> str:
+    return {"": "unreadable_image", "missing_file": "missing_image"}.get(error.code, error.code)
+
+
+def _mask_code(error: UnreadableError) -> str:
+    return {"": "unreadable_mask", "missing_file": "missing_mask"}.get(error.code, error.code)
+
+
+def _size(rows: Sequence[Row]) -> int:
+    paths = {row["image_path"] for row in rows}
+    paths |= {path for row in rows for path in listed(row.get("mask_path", ""))}
+    return sum(size_on_disk(path) for path in paths)
 
 
 def _grid_message(image: Image, mask: Image) -> str:
@@ -308,7 +465,11 @@ def _grid_message(image: Image, mask: Image) -> str:
         origin = ", ".join(f"{place:g}" for place in read.pixels.GetOrigin())
         return f"{size} pixels of {spacing} mm from ({origin})"
 
-    return f"The image has {described(image)}, the mask {described(mask)}. Save the mask on the image's grid."
+    turned = mask.pixels.GetDimension() == image.pixels.GetDimension() and not np.allclose(
+        mask.pixels.GetDirection(), image.pixels.GetDirection(), atol=1e-3
+    )
+    direction = ", turned against it" if turned else ""
+    return f"The image has {described(image)}, the mask {described(mask)}{direction}."
 
 
 def _spacing_facts(image: Image) -> dict[str, object]:

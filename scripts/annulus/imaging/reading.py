@@ -1,19 +1,27 @@
-"""Read images and masks through SimpleITK, as 2-D or 3-D scalar images with a known or unknown pixel size."""
+"""Read images and masks of every format, as 2-D or 3-D scalar images with a known or unknown pixel size."""
 
 import hashlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from annulus.cohort.files import listed, parts_of, size_on_disk
+from annulus.imaging.dicom import is_dicom, read_dicom
+from annulus.imaging.segmentation import is_segmentation, read_polygons, read_segmentation
+from annulus.imaging.unreadable import UnreadableError
+
 logger = logging.getLogger(__name__)
 
 # Formats whose header carries no pixel size that can be trusted.
 WITHOUT_SPACING = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
+
+# Lossy: the values of a mask smear, and stand above or below one half of the largest.
+LOSSY = {".jpg", ".jpeg"}
 
 # Spacing along x, y and z as the image manifest gives it, and as cohort/images.csv keeps it.
 GIVEN_SPACING = ("pixel_spacing_x_mm", "pixel_spacing_y_mm", "slice_thickness_mm")
@@ -22,9 +30,11 @@ KEPT_SPACING = ("spacing_x_mm", "spacing_y_mm", "spacing_z_mm")
 # ITU-R BT.601 luminance, as the ultrasound machine itself would print in grey.
 LUMINANCE = (0.299, 0.587, 0.114)
 
+# Larger images are looked at with gaps when only their coarse layout matters.
+COARSE_VOXELS = 2_000_000
 
-class UnreadableError(Exception):
-    """An image or mask that cannot be used; the message says why."""
+# Deflate unfolds no further than 1032 to 1: a header that claims more pixels is damaged.
+MOST_BYTES_PER_BYTE = 1100
 
 
 @dataclass(frozen=True)
@@ -32,12 +42,16 @@ class Image:
     """A scalar image, 2-D where it has a single slice.
 
     ``spacing_source`` is ``header``, ``config`` or ``unknown``; with ``unknown`` the spacing is
-    1 pixel and no length in mm may be derived from it.
+    1 pixel and no length in mm may be derived from it. ``colour`` is the image before colour became
+    luminance; ``identifiers`` names header elements that may say who the patient is.
     """
 
     pixels: sitk.Image
     spacing_source: str
     sha256: str
+    colour: sitk.Image | None = field(default=None, repr=False)
+    identifiers: tuple[str, ...] = ()
+    path: str = ""
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -53,22 +67,42 @@ class Image:
         values: np.ndarray = sitk.GetArrayFromImage(self.pixels)
         return values
 
+    @property
+    def content_sha256(self) -> str:
+        """Hash of the grey values (large volumes thinned), the same in whatever format they are saved."""
+        digest = hashlib.sha256(repr(self.array.shape).encode())
+        digest.update(np.ascontiguousarray(self.array[thinning(self.array)], dtype=np.float64).data)
+        return digest.hexdigest()
+
 
 def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Image:
-    """Read one image; colour becomes luminance, and the log says so.
+    """Read one image: a file of any format, or a folder with one DICOM series.
 
-    ``given`` is the image's manifest row, whose pixel spacing stands in where the file has none.
-    Raises UnreadableError, saying why, when the file cannot be read.
+    Colour becomes luminance, and the log says so. ``given`` is the image's manifest row: its pixel
+    spacing stands in where the file has none, its ``series_uid`` chooses one of several DICOM series.
+    Raises UnreadableError, saying why, when there is no image to be had.
     """
-    pixels, sha256 = _read(Path(path))
-    if pixels.GetNumberOfComponentsPerPixel() > 1:
-        pixels = _luminance(pixels, Path(path))
-    pixels = _flat(pixels)
-    if Path(path).suffix.lower() not in WITHOUT_SPACING:
-        return Image(pixels, "header", sha256)
-    spacing = _given_spacing(given or {}, pixels.GetDimension())
-    pixels.SetSpacing(spacing or (1.0,) * pixels.GetDimension())
-    return Image(pixels, "config" if spacing else "unknown", sha256)
+    row, place = given or {}, Path(path)
+    _refuse_missing(path)
+    identifiers: tuple[str, ...] = ()
+    if is_dicom(place):
+        found = read_dicom(place, row.get("series_uid", ""), row.get("patient_id", ""))
+        pixels, known, sha256 = found.pixels, found.spacing_known, _hash(found.files)
+        identifiers = found.identifiers
+    else:
+        pixels, sha256 = _read(place)
+        known = place.suffix.lower() not in WITHOUT_SPACING
+        identifiers = _named_elements(pixels)
+    colour = pixels if pixels.GetNumberOfComponentsPerPixel() > 1 else None
+    if colour is not None:
+        pixels = _luminance(pixels, place)
+    pixels, colour = _flat(pixels), None if colour is None else _flat(colour)
+    source = "header"
+    if not known:
+        spacing = _given_spacing(row, pixels.GetDimension())
+        pixels.SetSpacing(spacing or (1.0,) * pixels.GetDimension())
+        source = "config" if spacing else "unknown"
+    return Image(pixels, source, sha256, colour, identifiers, str(path))
 
 
 def read_again(facts: Mapping[str, str]) -> Image:
@@ -77,21 +111,85 @@ def read_again(facts: Mapping[str, str]) -> Image:
     return read_image(facts["image_path"], given)
 
 
-def read_mask(path: str | Path) -> Image:
-    """Read one mask with its values as they are; of a colour mask, the largest channel value.
+def read_mask(paths: str | Path, image: Image | None = None, label: str = "") -> Image:
+    """Read one mask; several files, joined by a semicolon, are united.
 
-    Raises UnreadableError, saying why, when the file cannot be read.
+    ``image`` is what the mask lies on, which contours and segments need. ``label`` chooses one value of
+    a label map, or one segment or contour by number, name or code; then the mask holds 0 and 1, and
+    otherwise the file's own values. Of a colour mask the largest channel counts. Raises UnreadableError,
+    saying why, when there is no mask to be had.
     """
-    pixels, sha256 = _read(Path(path))
+    files = [Path(path) for path in listed(str(paths))]
+    masks = [_read_one_mask(file, image, label) for file in files]
+    if len(masks) == 1:
+        return masks[0]
+    first = masks[0]
+    if any(mask.pixels.GetSize() != first.pixels.GetSize() for mask in masks):
+        sizes = ", ".join(" x ".join(map(str, mask.pixels.GetSize())) for mask in masks)
+        raise UnreadableError(f"the masks to unite differ in size ({sizes} pixels): {paths}", "grid_mismatch")
+    united = np.any([mask.array != 0 for mask in masks], axis=0)
+    logger.info("%s: %d masks united", files[0], len(masks))
+    return Image(on_grid_of(united, first), first.spacing_source, _hash(files), path=str(paths))
+
+
+def _read_one_mask(path: Path, image: Image | None, label: str) -> Image:
+    _refuse_missing(path)
+    if path.suffix.lower() == ".csv" and image is not None:
+        return Image(read_polygons(path, Path(image.path).name, image.pixels), "header", _hash([path]))
+    if image is not None and is_segmentation(path):
+        found = _flat(read_segmentation(path, label, image.pixels))
+        return Image(found, "header", _hash([path]))
+    if is_dicom(path):
+        dicom = read_dicom(path)
+        pixels, known, sha256 = dicom.pixels, dicom.spacing_known, _hash(dicom.files)
+    else:
+        pixels, sha256 = _read(path)
+        known = path.suffix.lower() not in WITHOUT_SPACING
+    pixels = _flat(_one_channel(pixels))
+    if path.suffix.lower() in LOSSY:
+        pixels = _without_smear(pixels, path)
+    if label:
+        pixels = _of_label(pixels, label, path)
+    return Image(pixels, "header" if known else "unknown", sha256, path=str(path))
+
+
+def _one_channel(pixels: sitk.Image) -> sitk.Image:
     channels = pixels.GetNumberOfComponentsPerPixel()
-    if channels > 1:
-        values = sitk.GetArrayFromImage(pixels)
-        # A fourth channel is opacity, not annotation.
-        flat = sitk.GetImageFromArray(values[..., : min(channels, 3)].max(axis=-1))
-        flat.CopyInformation(pixels)
-        pixels = flat
-    known = Path(path).suffix.lower() not in WITHOUT_SPACING
-    return Image(_flat(pixels), "header" if known else "unknown", sha256)
+    if channels == 1:
+        return pixels
+    values = sitk.GetArrayFromImage(pixels)
+    # A fourth channel (or a second) is opacity, not annotation.
+    coloured = values[..., : 3 if channels >= 3 else 1].max(axis=-1)
+    flat = sitk.GetImageFromArray(coloured)
+    flat.CopyInformation(pixels)
+    return flat
+
+
+def _without_smear(pixels: sitk.Image, path: Path) -> sitk.Image:
+    values = sitk.GetArrayFromImage(pixels)
+    if len(np.unique(values)) <= 2:
+        return pixels
+    logger.info("%s: a mask saved lossily; half of its largest value and more counts", path)
+    clean = sitk.GetImageFromArray((values >= values.max() / 2).astype(np.uint8))
+    clean.CopyInformation(pixels)
+    return clean
+
+
+def _of_label(pixels: sitk.Image, label: str, path: Path) -> sitk.Image:
+    values = sitk.GetArrayFromImage(pixels)
+    there = np.unique(values[values != 0])
+    try:
+        chosen = values == float(label)
+    except ValueError:
+        chosen = np.zeros(values.shape, dtype=bool)
+    if not chosen.any():
+        shown = ", ".join(f"{value:g}" for value in there[:10]) or "none"
+        raise UnreadableError(
+            f"{path}: no voxel has the label {label!r}. Its labels: {shown}.", "wrong_label"
+        )
+    mask = sitk.GetImageFromArray(chosen.astype(np.uint8))
+    mask.CopyInformation(pixels)
+    return mask
 
 
 def same_grid(mask: Image, image: Image, tolerance: float = 1e-3) -> bool:
@@ -113,6 +211,12 @@ def same_grid(mask: Image, image: Image, tolerance: float = 1e-3) -> bool:
     )
 
 
+def thinning(values: np.ndarray) -> tuple[slice, ...]:
+    """Return the slices that thin an image to about ``COARSE_VOXELS``, where its coarse layout will do."""
+    step = max(1, int(np.ceil((values.size / COARSE_VOXELS) ** (1 / values.ndim))))
+    return (slice(None, None, step),) * values.ndim
+
+
 def on_grid_of(array: np.ndarray, image: Image) -> sitk.Image:
     """Make a uint8 mask image of ``array`` with the geometry of ``image``."""
     mask = sitk.GetImageFromArray(array.astype(np.uint8))
@@ -121,22 +225,117 @@ def on_grid_of(array: np.ndarray, image: Image) -> sitk.Image:
 
 
 def write_mask(path: str | Path, mask: sitk.Image) -> None:
-    """Write a mask whole, compressed; the same mask gives the same bytes."""
+    """Write a mask whole, cut to what is set; the same mask gives the same bytes.
+
+    A lesion is a small part of a volume, and writing all of it would take most of the time. The file
+    still lies where it belongs when opened over its image; ``read_written`` gives the whole mask back.
+    """
+    write_part(path, sitk.GetArrayViewFromImage(mask), (0,) * mask.GetDimension(), mask)
+
+
+def write_part(path: str | Path, part: np.ndarray, corner: Sequence[int], grid: sitk.Image) -> None:
+    """Write a mask of which ``part`` alone may be set, as ``write_mask`` does.
+
+    ``corner`` is where the part's first voxel lies on ``grid``, indexed like the array.
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    low, high = _bounds(part)
+    place = [int(a) + int(b) for a, b in zip(corner, low, strict=True)][::-1]
+    cut = sitk.GetImageFromArray(part[tuple(map(slice, low, high))].astype(np.uint8))
+    cut.SetSpacing(grid.GetSpacing())
+    cut.SetDirection(grid.GetDirection())
+    cut.SetOrigin(grid.TransformIndexToPhysicalPoint(place))
+    cut.SetMetaData("whole_size", _words(grid.GetSize()))
+    cut.SetMetaData("whole_origin", _words(grid.GetOrigin()))
+    cut.SetMetaData("whole_corner", _words(place))
     partial = target.with_name(f".partial-{target.name}")
-    sitk.WriteImage(mask, str(partial), useCompression=True)
+    sitk.WriteImage(cut, str(partial), useCompression=True)
     partial.replace(target)
 
 
+def read_written(path: str | Path) -> Image:
+    """Read a mask that ``write_mask`` wrote, on the whole grid of its image."""
+    cut = sitk.ReadImage(str(path))
+    size = [int(word) for word in cut.GetMetaData("whole_size").split()]
+    corner = [int(word) for word in cut.GetMetaData("whole_corner").split()]
+    values = np.zeros(size[::-1], dtype=np.uint8)
+    place = tuple(
+        slice(start, start + length) for start, length in zip(corner[::-1], cut.GetSize()[::-1], strict=True)
+    )
+    values[place] = sitk.GetArrayViewFromImage(cut)
+    whole = sitk.GetImageFromArray(values)
+    whole.SetSpacing(cut.GetSpacing())
+    whole.SetDirection(cut.GetDirection())
+    whole.SetOrigin([float(word) for word in cut.GetMetaData("whole_origin").split()])
+    return Image(whole, "header", "", path=str(path))
+
+
+def _bounds(values: np.ndarray) -> tuple[list[int], list[int]]:
+    """Return first and one past last index of what is set, by axis; of nothing, one voxel."""
+    low, high = [], []
+    for axis in range(values.ndim):
+        others = tuple(other for other in range(values.ndim) if other != axis)
+        held = np.flatnonzero(values.any(axis=others))
+        low.append(int(held[0]) if len(held) else 0)
+        high.append(int(held[-1]) + 1 if len(held) else 1)
+    return low, high
+
+
+def _words(numbers: Iterable[float]) -> str:
+    return " ".join(repr(number) for number in numbers)
+
+
+def _refuse_missing(path: str | Path) -> None:
+    # An empty path would be the working directory.
+    if not str(path) or not Path(path).exists():
+        raise UnreadableError(f"there is no file {path}", "missing_file")
+
+
 def _read(path: Path) -> tuple[sitk.Image, str]:
-    if not path.is_file():
-        raise UnreadableError(f"there is no file {path}")
+    if path.is_dir():
+        raise UnreadableError(f"{path} is a folder without DICOM files")
     try:
-        return sitk.ReadImage(str(path)), hashlib.sha256(path.read_bytes()).hexdigest()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        _refuse_absurd(reader, path)
+        return reader.Execute(), _hash([path])
+    except (RuntimeError, MemoryError, OverflowError, ValueError) as error:
+        lines = str(error).strip().splitlines() or ["no reason given"]
+        reason = lines[-1].removeprefix("ITK ERROR: ")
         raise UnreadableError(f"{path} cannot be read as an image ({reason})") from None
+
+
+def _refuse_absurd(reader: sitk.ImageFileReader, path: Path) -> None:
+    """Refuse a header that claims far more pixels than the file can hold, before memory is taken."""
+    one = sitk.Image([1] * max(2, reader.GetDimension()), reader.GetPixelID(), reader.GetNumberOfComponents())
+    claimed = (
+        float(np.prod(np.asarray(reader.GetSize(), dtype=float))) * sitk.GetArrayViewFromImage(one).nbytes
+    )
+    if claimed > MOST_BYTES_PER_BYTE * size_on_disk(path):
+        size = " x ".join(map(str, reader.GetSize()))
+        raise UnreadableError(
+            f"{path}: its header claims {size} pixels, which the file cannot hold: it is damaged", "too_large"
+        )
+
+
+def _hash(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        for part in parts_of(file):
+            digest.update(part.read_bytes())
+    return digest.hexdigest()
+
+
+def _named_elements(pixels: sitk.Image) -> tuple[str, ...]:
+    """Name a file's free metadata that may carry a name or date of birth, where it is filled."""
+    telling = ("patient", "birth", "db_name")
+    return tuple(
+        key
+        for key in pixels.GetMetaDataKeys()
+        if any(part in key.lower() for part in telling) and pixels.GetMetaData(key).strip(" \0")
+    )
 
 
 def _luminance(pixels: sitk.Image, path: Path) -> sitk.Image:

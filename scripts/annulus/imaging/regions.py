@@ -1,80 +1,159 @@
-"""Regions of interest: the tumour, peritumoral rings and their unions, by signed distance.
+"""Regions of interest: the lesion, peritumoral rings and their unions, by signed distance.
 
-Distances are those of the signed Maurer map (Maurer et al., IEEE PAMI 2003;25:265-270): from a
-voxel's centre to the nearest voxel centre inside the tumour, in mm with the spacing honoured.
+Distances are measured from the lesion's sub-voxel surface, in mm with the spacing honoured; see
+``distance.py``.
 """
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import SimpleITK as sitk
 
 from annulus.cohort.sources import image_stem
 from annulus.errors import StudyError
-from annulus.imaging.reading import Image, on_grid_of, read_mask, write_mask
+from annulus.imaging.distance import signed_distance
+from annulus.imaging.mask_checks import spans
+from annulus.imaging.qc import IMAGE_KEY, NODE_ROLES, TISSUE_ROLE, TUMOUR_ROLES
+from annulus.imaging.reading import Image, read_again, read_written, write_part
+from annulus.imaging.tissue import find_tissue, without_chest_wall, without_skin
 
 logger = logging.getLogger(__name__)
 
-# The distance map is single precision: a voxel at exactly the width must not fall out by rounding.
+# Distances are computed in floating point: a voxel at exactly the width must not fall out by rounding.
 TIE = 1.0 + 1e-6
 
 ROI_COLUMNS = [
     "patient_id", "image_id", "roi", "kind", "inner_mm", "outer_mm", "achieved_mm", "voxels",
     "volume_mm3", "lost_fraction", "status", "reason", "timepoint", "image", "unit", "inner", "outer",
-    "achieved", "mask_file", "mask_sha256",
+    "achieved", "lesion", "fraction", "present", "mask_file", "mask_sha256",
 ]  # fmt: skip
+
+LESION_KINDS = ("tumour", "node")
 
 
 @dataclass(frozen=True)
 class Region:
-    """A region to build; ``inner`` and ``outer`` are distances from the tumour's edge in ``unit``."""
+    """A region to build; ``inner`` and ``outer`` are distances from the edge of ``of`` in ``unit``."""
 
     name: str
     kind: str
     inner: float = 0.0
     outer: float = 0.0
+    of: str = "tumour"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The regions of a study and when one counts as too small."""
+    """The regions of a study, what they are cut to, and when one counts as too small.
+
+    ``lesions`` says by image name whether its regions are built around a tumour or a node; an image that
+    is not in it has none. None means a tumour in all of them.
+    """
 
     unit: str
     regions: tuple[Region, ...]
     minimum_voxels: int
     maximum_lost_fraction: float
+    tissue: str = "mask"
+    skin_rim_mm: float = 0.0
+    chest_wall_mm: float = 0.0
+    lesions: Mapping[str, str] | None = None
 
     @classmethod
-    def of(cls, regions: Mapping[str, Any]) -> "Plan":
+    def of(cls, regions: Mapping[str, Any], lesions: Mapping[str, str] | None = None) -> "Plan":
         """Read the ``regions`` part of a study."""
         return cls(
             unit=regions.get("unit", "px"),
             regions=tuple(Region(name, **region) for name, region in regions["rois"].items()),
             minimum_voxels=regions["minimum_voxels"],
             maximum_lost_fraction=regions["maximum_lost_fraction"],
+            tissue=regions.get("tissue", "mask"),
+            skin_rim_mm=regions.get("skin_rim_mm", 0.0),
+            chest_wall_mm=regions.get("chest_wall_mm", 0.0),
+            lesions=lesions,
         )
+
+    def around(self, of: str) -> "Plan":
+        """Return the plan of the regions that are built from one kind of mask."""
+        return replace(self, regions=tuple(region for region in self.regions if region.of == of))
+
+    def bases(self, image: str) -> list[str]:
+        """Return the kinds of masks that regions of an image are built from, in order."""
+        lesion = "tumour" if self.lesions is None else self.lesions.get(image, "")
+        return list(dict.fromkeys(r.of for r in self.regions if r.of.split("_")[0] == lesion))
 
 
 @dataclass(frozen=True)
 class Built:
     """A region that was built.
 
-    ``lost_fraction`` is the share of the nominal ring that fell outside the tissue or the image;
-    ``achieved`` is the width (in ``unit``, from the tumour's edge) at which an unclipped ring would
-    have as many voxels as were kept. ``unit_length`` is one ``unit`` in the unit of the spacing.
+    ``part`` is its mask in the neighbourhood of the lesion, which begins at ``corner`` of the image and
+    may reach beyond it; nothing is set there. ``lost_fraction`` is the share of the nominal ring that
+    fell outside the tissue or the image; ``achieved`` is the width (in ``unit``, from the lesion's edge)
+    at which an unclipped ring would have as many voxels as were kept. ``unit_length`` is one ``unit`` in
+    the unit of the spacing.
     """
 
     region: Region
-    mask: np.ndarray
+    part: np.ndarray
+    corner: tuple[int, ...]
+    shape: tuple[int, ...]
     lost_fraction: float
     achieved: float | None
     unit_length: float
+
+    @property
+    def mask(self) -> np.ndarray:
+        """The mask in an image of its own shape."""
+        ends = zip(self.corner, self.part.shape, self.shape, strict=True)
+        undo = [(start, total - start - length) for start, length, total in ends]
+        return _pad_to(self.part, undo)
+
+    @property
+    def voxels(self) -> int:
+        """Number of voxels that are set."""
+        return int(np.count_nonzero(self.part))
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The usable masks of one image: of each role that of the first rater, and other lesions'.
+
+    ``lesion`` names the largest lesion, which the study is about; ``others`` marks the rest of them.
+    """
+
+    image: Image
+    masks: Mapping[str, np.ndarray]
+    lesion: str
+    others: np.ndarray | None
+
+    @classmethod
+    def read(cls, rows: pd.DataFrame, folder: Path) -> "Outlines | None":
+        """Read an image's rows of ``qc/masks.csv``; None where no lesion is usable."""
+        lesions = rows[rows["mask_role"].isin((*TUMOUR_ROLES, *NODE_ROLES))]
+        if lesions.empty:
+            return None
+        # The largest lesion by the first rater by name; ties go to the first name.
+        first = lesions.sort_values(["rater", "lesion"]).drop_duplicates(["mask_role", "lesion"])
+        main = first[first["mask_role"].isin(("tumour", "node", "node_cortex"))]
+        index = (main if len(main) else first).sort_values("voxels", ascending=False, kind="stable").iloc[0]
+        own = first[first["lesion"] == index["lesion"]]
+        read = {row.mask_role: read_written(folder / row.mask_file) for row in own.itertuples()}
+        masks = {role: mask.array > 0 for role, mask in read.items()}
+        if "node" in masks and "node_hilum" in masks:
+            masks.setdefault("node_cortex", masks["node"] & ~masks["node_hilum"])
+        breast = rows[rows["mask_role"] == TISSUE_ROLE].sort_values("rater")
+        if len(breast):
+            masks[TISSUE_ROLE] = read_written(folder / breast.iloc[0]["mask_file"]).array > 0
+        rest = first[(first["lesion"] != index["lesion"]) & (first["mask_role"] == index["mask_role"])]
+        others = [read_written(folder / file).array > 0 for file in rest["mask_file"]]
+        image = read[index["mask_role"]]
+        return cls(image, masks, str(index["lesion"]), np.any(others, axis=0) if others else None)
 
 
 def build_rows(
@@ -83,54 +162,71 @@ def build_rows(
     """Build the regions of every image whose lesion mask passed quality control.
 
     ``images`` and ``masks`` are a chunk's rows of ``cohort/images.csv`` and ``qc/masks.csv``, whose
-    masks lie in ``mask_folder``. Of several raters the first by name is used. Masks are written to
-    ``folder``; returns the rows of ``rois/rois.csv``.
+    masks lie in ``mask_folder``. Of several raters the first by name is used, of several lesions the
+    largest; rings keep away from the others. Masks are written to ``folder``; returns the rows of
+    ``rois/rois.csv``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    usable = masks[masks["decision"] != "excluded"].sort_values("rater", kind="stable")
-    known = images.drop_duplicates(_KEY).set_index(_KEY)["spacing_source"] != "unknown"
+    usable = masks[(masks["decision"] != "excluded") & masks["mask_file"].notna()]
+    facts = images.drop_duplicates(_KEY).set_index(_KEY)
     rows: list[dict[str, object]] = []
     for key, group in usable.groupby(_KEY):
-        lesion = group[group["mask_role"] != "breast"]
-        tissue = group[group["mask_role"] == "breast"]
-        if lesion.empty:
+        outlines = Outlines.read(group, mask_folder)
+        if outlines is None:
             continue
         logger.info("patient %s: image %s", key[0], key[2])
-        rows += _build_image(
-            lesion.iloc[0].to_dict(),
-            read_mask(mask_folder / lesion.iloc[0]["mask_file"]),
-            read_mask(mask_folder / tissue.iloc[0]["mask_file"]) if len(tissue) else None,
-            bool(known.loc[key]),
-            plan,
-            folder,
-        )
+        fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
+        where = dict(zip(_KEY, map(str, key), strict=True)) | {"image": fact["image"]}
+        found = plan.tissue == "found" or plan.skin_rim_mm > 0 or plan.chest_wall_mm > 0
+        image = read_again(fact) if found and TISSUE_ROLE not in outlines.masks else outlines.image
+        allowed = allowed_tissue(outlines.masks.get(TISSUE_ROLE), outlines.others, image, plan)
+        for of in plan.bases(fact["image"]):
+            if of in outlines.masks:
+                rows += _build_from(outlines, of, allowed, where, fact, plan, folder)
     return rows
 
 
-_KEY = ["patient_id", "timepoint", "image_id"]
+_KEY = list(IMAGE_KEY)
 
 
-def _build_image(
-    row: Mapping[str, str],
-    tumour: Image,
-    tissue: Image | None,
-    spacing_known: bool,
+def allowed_tissue(
+    breast: np.ndarray | None, others: np.ndarray | None, image: Image, plan: Plan
+) -> np.ndarray | None:
+    """Return where rings may lie: the tissue without its rims, and no other lesion; None for everywhere.
+
+    ``breast`` is the mask of the breast where there is one, ``others`` marks other lesions.
+    """
+    tissue = breast
+    rims = plan.skin_rim_mm > 0 or plan.chest_wall_mm > 0
+    if tissue is None and (rims or plan.tissue == "found"):
+        tissue = find_tissue(image.array, image.spacing)
+    if tissue is not None and plan.skin_rim_mm > 0:
+        tissue = without_skin(tissue, plan.skin_rim_mm, image.spacing)
+    if tissue is not None and plan.chest_wall_mm > 0:
+        tissue = without_chest_wall(tissue, plan.chest_wall_mm, image.spacing)
+    if others is None:
+        return tissue
+    return ~others if tissue is None else tissue & ~others
+
+
+def _build_from(
+    outlines: Outlines,
+    of: str,
+    allowed: np.ndarray | None,
+    where: Mapping[str, str],
+    fact: Mapping[str, str],
     plan: Plan,
     folder: Path,
 ) -> Iterable[dict[str, object]]:
-    inside = tumour.array.astype(bool)
-    allowed = tissue.array.astype(bool) if tissue else None
-    voxel = float(np.prod(tumour.spacing)) if spacing_known else None
-    for built in build_regions(inside, allowed, tumour.spacing, spacing_known, plan):
-        region, voxels = built.region, int(built.mask.sum())
+    image, known = outlines.image, fact["spacing_source"] != "unknown"
+    voxel = float(np.prod(image.spacing)) if known else None
+    for built in build_regions(outlines.masks[of], allowed, image.spacing, known, plan.around(of)):
+        region, voxels = built.region, built.voxels
         status, reason = status_of(built, plan)
-        in_mm = spacing_known and plan.unit != "px" and region.kind != "tumour"
+        in_mm = known and plan.unit != "px" and region.kind not in LESION_KINDS
         mm = built.unit_length if in_mm else None
         yield {
-            "patient_id": row["patient_id"],
-            "image_id": row["image_id"],
-            "timepoint": row["timepoint"],
-            "image": row["image"],
+            **where,
             "roi": region.name,
             "kind": region.kind,
             "inner_mm": region.inner * mm if mm else None,
@@ -145,30 +241,23 @@ def _build_image(
             "inner": region.inner,
             "outer": region.outer,
             "achieved": built.achieved,
-            **_saved(built.mask, tumour, folder, f"{image_stem(row, region.name)}.nrrd"),
+            "lesion": outlines.lesion,
+            **saved_mask(built.part, built.corner, image, folder, f"{image_stem(where, region.name)}.nrrd"),
         }
 
 
-def _saved(mask: np.ndarray, image: Image, folder: Path, file: str) -> dict[str, str]:
-    write_mask(folder / file, on_grid_of(mask, image))
+def saved_mask(
+    part: np.ndarray, corner: Sequence[int], image: Image, folder: Path, file: str
+) -> dict[str, str]:
+    """Write the mask of a region, of which ``part`` at ``corner`` of the image alone may be set.
+
+    Returns its file and hash as columns of ``rois/rois.csv``.
+    """
+    write_part(folder / file, part, corner, image.pixels)
     return {
         "mask_file": file,
         "mask_sha256": hashlib.sha256((folder / file).read_bytes()).hexdigest(),
     }
-
-
-def signed_distance(tumour: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
-    """Signed distance from the tumour's edge: positive outside, zero or negative inside.
-
-    ``tumour`` is indexed (row, column) or (slice, row, column); ``spacing`` is along x, y (and z).
-    The unit of the result is that of ``spacing``.
-    """
-    image = sitk.GetImageFromArray(tumour.astype(np.uint8))
-    image.SetSpacing(spacing)
-    distance = sitk.SignedMaurerDistanceMap(
-        image, insideIsPositive=False, squaredDistance=False, useImageSpacing=True
-    )
-    return sitk.GetArrayFromImage(distance).astype(np.float64)
 
 
 def equivalent_diameter(tumour: np.ndarray, spacing: tuple[float, ...]) -> float:
@@ -189,10 +278,10 @@ def build_regions(
     """Build every region of ``plan`` around one tumour.
 
     Rings are ``inner < d <= outer`` (unions ``d <= outer``), clipped to ``tissue`` or else to the
-    image, and never hold a tumour voxel. ``spacing`` is along x, y (and z). Raises StudyError when
-    a width in mm is asked for and the pixel size is not known.
+    image, and hold a voxel of the lesion only where ``inner`` is negative. ``spacing`` is
+    along x, y (and z). Raises StudyError when a width in mm is asked for and the pixel size is not known.
     """
-    around = [region for region in plan.regions if region.kind != "tumour"]
+    around = [region for region in plan.regions if region.kind not in LESION_KINDS]
     widest = max((region.outer for region in around), default=0.0)
     if around and plan.unit == "mm" and not spacing_known:
         raise StudyError(
@@ -202,13 +291,13 @@ def build_regions(
     scale, step = _scale(tumour, spacing, plan.unit)
     padded, pad = _padded(tumour, step, widest * scale)
     distance = signed_distance(padded, step) if around else None
-    allowed = _pad_to(tissue if tissue is not None else np.ones_like(tumour), pad)
+    allowed = _pad_to(tissue if tissue is not None else np.ones(tumour.shape, dtype=bool), pad)
     return [_build(region, padded, distance, allowed, pad, scale, tumour.shape) for region in plan.regions]
 
 
 def status_of(built: Built, plan: Plan) -> tuple[str, str]:
     """Return a region's status (``ok``, ``empty`` or ``too_small``) and the reason or a warning."""
-    voxels = int(built.mask.sum())
+    voxels = built.voxels
     if voxels == 0:
         return "empty", "no voxel of the region lies in the tissue"
     if voxels < plan.minimum_voxels:
@@ -235,13 +324,10 @@ def _padded(
     A negative pad cuts; only what a ring can reach is computed, and what lies beyond the edge
     counts as lost.
     """
-    where = np.argwhere(tumour)
     margins = [int(np.ceil(reach / size)) + 1 for size in step[::-1]]
     pad = [
-        (margin - int(low), margin - (length - 1 - int(high)))
-        for margin, low, high, length in zip(
-            margins, where.min(axis=0), where.max(axis=0), tumour.shape, strict=True
-        )
+        (margin - span.start, margin - (length - span.stop))
+        for margin, span, length in zip(margins, spans(tumour), tumour.shape, strict=True)
     ]
     return _pad_to(tumour, pad), pad
 
@@ -264,23 +350,22 @@ def _build(
     scale: float,
     shape: tuple[int, ...],
 ) -> Built:
-    if region.kind == "tumour" or distance is None:
-        return Built(region, _pad_to(tumour, _undo(pad)), 0.0, None, scale)
+    corner = tuple(-before for before, _ in pad)
+    if region.kind in LESION_KINDS or distance is None:
+        return Built(region, tumour, corner, shape, 0.0, None, scale)
     inner = 0.0 if region.kind == "union" else region.inner
-    ring = ~tumour & (distance > inner * scale * TIE) & (distance <= region.outer * scale * TIE)
-    kept = ring & allowed
+    ring = (distance > _tied(inner * scale)) & (distance <= _tied(region.outer * scale))
+    # What lies inside the lesion (a rim) is not lost, whatever the tissue.
+    kept = ring & (allowed | tumour)
     nominal = int(ring.sum())
     lost = 1.0 - kept.sum() / nominal if nominal else 0.0
-    mask = kept | tumour if region.kind == "union" else kept
-    whole = _pad_to(mask, _undo(pad))
-    if whole.shape != shape:
-        raise AssertionError(f"a region of shape {whole.shape} was built in an image of {shape}")
+    part = kept | tumour if region.kind == "union" else kept
     achieved = _achieved(distance[ring], int(kept.sum())) / scale if nominal else 0.0
-    return Built(region, whole, float(lost), achieved, scale)
+    return Built(region, part, corner, shape, float(lost), achieved, scale)
 
 
-def _undo(pad: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    return [(-before, -after) for before, after in pad]
+def _tied(width: float) -> float:
+    return width * TIE if width > 0 else width / TIE
 
 
 def _achieved(distances: np.ndarray, kept: int) -> float:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -41,9 +42,10 @@ class Training:
     outcome: pd.Series
 
     def feature_columns(self, images: Iterable[str], roi: str) -> list[str]:
-        """Return the feature columns of one region, over all images."""
-        starts = tuple(f"{image}_{roi}_" for image in images)
-        return [column for column in self.predictors if column.startswith(starts)]
+        """Return the feature columns of one region, or of all habitats, over all images."""
+        region = r"h\d+" if roi == "habitats" else re.escape(roi)
+        names = re.compile(f"({'|'.join(map(re.escape, images))})_{region}_")
+        return [column for column in self.predictors if names.match(column)]
 
     def summary(self, ranges: pd.DataFrame) -> dict[str, Any]:
         """Describe the training data for the frozen model: sizes, who, and the range of each term."""

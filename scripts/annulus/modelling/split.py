@@ -24,45 +24,71 @@ class Flow:
         return Flow((*self.rows, row))
 
 
-def make_split(
+def allocate(
     participants: pd.DataFrame,
     lost: pd.DataFrame,
-    extracted: Iterable[str],
     eligibility: Iterable[Mapping[str, Any]],
     plan: Mapping[str, Any],
     tasks: Mapping[str, Mapping[str, Any]],
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Count who is in the study, and give every patient a cohort.
+    """Give every eligible patient with usable images and a known outcome a cohort.
 
-    ``lost`` is ``qc/lost.csv``, ``extracted`` the patients with features. Returns ``split/split.csv``
-    and ``qc/flow.csv``.
+    Made before any feature, because habitats are fitted on training patients. ``lost`` is
+    ``qc/lost.csv``. Returns ``split/allocation.csv`` and the first rows of ``qc/flow.csv``.
     """
     people = participants.set_index("patient_id")
     people, flow = eligible(people, eligibility, Flow())
     kept = people[~people.index.isin(lost["patient_id"])]
     flow = flow.step("images and masks usable", len(people), len(kept), _reasons(people, lost))
-    people = kept[kept.index.isin(set(extracted))]
-    flow = flow.step("features extracted", len(kept), len(people), "no feature could be extracted")
-    outcomes = outcomes_of(people, tasks)
+    outcomes = outcomes_of(kept, tasks)
     known = outcomes.notna().any(axis=1)
-    flow = flow.step("outcome known", len(people), int(known.sum()), "the outcome is missing")
-    people, outcomes = people[known], outcomes[known]
+    flow = flow.step("outcome known", len(kept), int(known.sum()), "the outcome is missing")
+    people, outcomes = kept[known], outcomes[known]
     stratify = plan.get("stratify", next(iter(tasks)))
     cohort = split_patients(people, plan, outcomes[stratify], seed)
     placed = cohort.notna()
     flow = flow.step("in a cohort", len(people), int(placed.sum()), "in none of the split's cohorts")
-    cohort, outcomes = cohort[placed], outcomes[placed]
+    return _split_table(cohort[placed]), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
+
+
+def finish_split(
+    allocation: pd.DataFrame,
+    flow: pd.DataFrame,
+    extracted: Iterable[str],
+    participants: pd.DataFrame,
+    plan: Mapping[str, Any],
+    tasks: Mapping[str, Mapping[str, Any]],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Leave out the patients without features, and count each cohort.
+
+    ``allocation`` and ``flow`` are what ``allocate`` returned, ``extracted`` the patients with features.
+    Returns ``split/split.csv`` and ``qc/flow.csv``. Raises StudyError when too few are left.
+    """
+    cohort = allocation.set_index("patient_id")["cohort"]
+    kept = cohort[cohort.index.isin(set(extracted))]
+    steps = Flow(tuple(flow.to_dict("records"))).step(
+        "features extracted", len(cohort), len(kept), "no feature could be extracted"
+    )
+    outcomes = outcomes_of(participants.set_index("patient_id").loc[kept.index], tasks)
     for task, settings in tasks.items():
-        refuse_small_classes(outcomes[[task]], cohort, settings["outer_folds"])
+        refuse_small_classes(outcomes[[task]], kept, settings["outer_folds"])
     for name in plan["cohorts"]:
-        part = outcomes[cohort == name]
+        part = outcomes[kept == name]
+        if part.empty:
+            raise StudyError(
+                f"split.cohorts.{name}: none of its patients has features; see features/failures.csv."
+            )
         events = "; ".join(
             f"{task}: {int(part[task].sum())} events of {int(part[task].notna().sum())}" for task in tasks
         )
-        flow = flow.step("allocation", int(placed.sum()), len(part), events, name)
-    split = pd.DataFrame({"patient_id": cohort.index, "cohort": cohort.to_numpy()})
-    return split.sort_values("patient_id"), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
+        steps = steps.step("allocation", len(kept), len(part), events, name)
+    return _split_table(kept), pd.DataFrame(steps.rows, columns=FLOW_COLUMNS)
+
+
+def _split_table(cohort: pd.Series) -> pd.DataFrame:
+    table = pd.DataFrame({"patient_id": cohort.index, "cohort": cohort.to_numpy()})
+    return table.sort_values("patient_id")
 
 
 def of_cohort(participants: pd.DataFrame, split: pd.DataFrame, cohort: str) -> pd.DataFrame:

@@ -9,7 +9,9 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from annulus.evaluation.leak_screen import SCREENS
 from annulus.figures.style import cohort_title, model_title
+from annulus.imaging.findings import MEANINGS
 from annulus.tables import read_csv
 
 CAPTIONS = {
@@ -60,6 +62,7 @@ class Study:
     tables: Mapping[str, pd.DataFrame]
     task_tables: Mapping[str, Mapping[str, pd.DataFrame]]
     figures: Mapping[str, Sequence[tuple[str, str]]]
+    gallery: str
     shown: Mapping[str, Sequence[str]]
 
 
@@ -67,8 +70,18 @@ def study_of(inputs: Any, params: Any) -> Study:
     """Read a report's inputs (named tables, and lists of one table per task) into a study."""
     tasks = list(params.design["tasks"])
     paths = {Path(p).parts[-2:]: p for p in inputs.figures}
-    names = ("problems", "flow", "masks", "rois", "failures", "catalogue", "published")
-    lists = ("performance", "comparisons", "selection", "odds_ratios")
+    names = (
+        "problems",
+        "flow",
+        "masks",
+        "findings",
+        "agreement",
+        "rois",
+        "failures",
+        "catalogue",
+        "published",
+    )
+    lists = ("performance", "comparisons", "selection", "odds_ratios", "leak_screen", "duplicates")
     return Study(
         design=params.design,
         cohort=params.cohort,
@@ -80,6 +93,7 @@ def study_of(inputs: Any, params: Any) -> Study:
         figures={
             task: [(name, paths[(task, f"{name}.png")]) for name in params.figures[task]] for task in tasks
         },
+        gallery=params.gallery,
         shown=params.shown,
     )
 
@@ -92,7 +106,7 @@ def render(study: Study) -> str:
         study=study,
         tasks={task: _task(study, task) for task in study.design["tasks"]},
         flow=study.tables["flow"].fillna("").to_dict("records"),
-        quality=_quality(study.tables["masks"]),
+        quality=_quality(study.tables),
         rings=_rings(study.tables["rois"]),
         features=_features(study.tables["catalogue"], study.tables["failures"]),
         warnings=study.tables["problems"].fillna("").to_dict("records"),
@@ -147,6 +161,9 @@ def _task(study: Study, task: str) -> dict[str, Any]:
             for row in tables["odds_ratios"].to_dict("records")
         ],
         "signatures": _signature_rows(tables["selection"]),
+        "screens": _screens(tables["leak_screen"]),
+        "rivals": _rivals(tables["leak_screen"]),
+        "duplicates": _duplicates(tables["duplicates"]),
     }
 
 
@@ -202,12 +219,74 @@ def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _quality(masks: pd.DataFrame) -> dict[str, Any]:
-    reasons = masks["reasons"].dropna().astype(str).str.split(";").explode().value_counts()
+def _quality(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    found = tables["findings"]
+    rows = [
+        {
+            "code": code,
+            "meaning": MEANINGS[code],
+            "action": action,
+            "masks": len(group),
+            "patients": group["patient_id"].nunique(),
+            "example": group["message"].iloc[0],
+        }
+        for (code, action), group in found.groupby(["code", "action"])
+    ]
+    order = {"exclude": 0, "repair": 1, "warn": 2}
     return {
-        "decisions": masks["decision"].value_counts().to_dict(),
-        "reasons": {str(code): int(count) for code, count in reasons.items()},
+        "decisions": tables["masks"]["decision"].value_counts().to_dict(),
+        "findings": sorted(rows, key=lambda row: (order[row["action"]], -row["masks"])),
+        "agreement": _agreement(tables["agreement"]),
     }
+
+
+def _agreement(pairs: pd.DataFrame) -> str:
+    if pairs.empty:
+        return ""
+    dice, far = pairs["dice"], pairs["hd95_mm"].dropna()
+    distance = f", 95 % of the outlines within {far.median():.1f} mm (median)" if len(far) else ""
+    median, lowest = f"{dice.median():.2f}", f"{dice.min():.2f}"
+    return f"{len(pairs)} pairs of outlines, median Dice {median} (lowest {lowest}){distance}."
+
+
+def _screens(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "cohort": row["cohort"],
+            "screen": SCREENS[row["screen"]],
+            "model": row["model"],
+            "auc": with_interval({**row, "estimate": row["auc"]}),
+            "model_auc": number(row["model_auc"]),
+            "difference": with_interval(
+                {
+                    "estimate": row["difference"],
+                    "lower": row["difference_lower"],
+                    "upper": row["difference_upper"],
+                }
+            ),
+            "p": p_value(row["p"]),
+        }
+        for row in table.to_dict("records")
+    ]
+
+
+def _rivals(table: pd.DataFrame) -> list[str]:
+    return [
+        f"{SCREENS[row.screen]} in {cohort_title(row.cohort).lower()} "
+        f"(AUC {row.auc:.2f}, model {row.model_auc:.2f})"
+        for row in table[table["rivals"] == 1].itertuples()
+    ]
+
+
+def _duplicates(pairs: pd.DataFrame) -> str:
+    if pairs.empty:
+        return ""
+    counts = pairs["kind"].value_counts()
+    kinds = " and ".join(f"{count} {kind} pairs" for kind, count in counts.items())
+    return (
+        f"{kinds}, {int(pairs['across_cohorts'].sum())} of them across cohorts and "
+        f"{int(pairs['across_labels'].sum())} across outcomes (tasks/*/duplicates.csv)"
+    )
 
 
 def _rings(rois: pd.DataFrame) -> list[dict[str, Any]]:
@@ -220,12 +299,14 @@ def _rings(rois: pd.DataFrame) -> list[dict[str, Any]]:
                 "n": len(group),
                 "usable": int((group["status"] == "ok").sum()),
                 "voxels": f"{group['voxels'].median():.0f}",
-                "unit": group["unit"].iloc[0],
+                "unit": "" if pd.isna(group["unit"].iloc[0]) else group["unit"].iloc[0],
                 "width": "–"
-                if kind == "tumour"
+                if group["outer"].isna().all() or not group["outer"].any()
                 else f"{group['inner'].iloc[0]:g} to {group['outer'].iloc[0]:g}",
                 "achieved": number(group["achieved"].median(), 2),
-                "lost": f"{group['lost_fraction'].mean():.1%}",
+                "lost": "–"
+                if group["lost_fraction"].isna().all()
+                else f"{group['lost_fraction'].mean():.1%}",
             }
         )
     return rows

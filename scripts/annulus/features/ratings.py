@@ -1,0 +1,213 @@
+"""Features of second raters' outlines and of perturbed images, from which stability is judged.
+
+Only training patients are rated: whether a feature is stable decides whether a model may use it.
+"""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import SimpleITK as sitk
+
+from annulus.errors import StudyError
+from annulus.features.extraction import CannotExtract, RegionMask, extract_image
+from annulus.features.settings import Settings
+from annulus.features.stability import icc_table
+from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb, seed_of
+from annulus.imaging.qc import IMAGE_KEY, TISSUE_ROLE
+from annulus.imaging.reading import Image, on_grid_of, read_again, read_written
+from annulus.imaging.regions import LESION_KINDS, Plan, allowed_tissue, build_regions
+
+logger = logging.getLogger(__name__)
+
+STABILITY_COLUMNS = ["column", "icc", "icc_lower", "icc_upper", "n", "source"]
+RATING_KEYS = ["patient_id", "timepoint", "image_id", "image", "source", "rating"]
+
+# The rating that nothing was done to.
+AS_IT_IS = "none"
+
+
+@dataclass(frozen=True)
+class RatingPlan:
+    """How stability is judged; see ``stability`` in the study's schema.
+
+    ``chains`` are perturbations by name; ``patients`` is how many training patients are perturbed.
+    """
+
+    chains: Mapping[str, tuple[Perturbation, ...]]
+    patients: int
+
+    @classmethod
+    def of(cls, stability: Mapping[str, Any]) -> "RatingPlan":
+        """Read the ``stability`` part of a study. Raises StudyError for amounts that make no sense."""
+        chains = {
+            name: tuple(Perturbation(kind, amount) for kind, amount in chain.items())
+            for name, chain in stability["perturbations"].items()
+        }
+        return cls(chains, stability["patients"])
+
+
+def chosen_patients(training: Iterable[str], count: int, seed: int) -> set[str]:
+    """Choose which training patients are perturbed, by a seeded hash of their ids."""
+    order = sorted(training, key=lambda p: hashlib.sha256(f"{seed}:stability:{p}".encode()).digest())
+    return set(order[:count])
+
+
+def rate_rows(
+    images: pd.DataFrame,
+    masks: pd.DataFrame,
+    training: set[str],
+    perturbed: set[str],
+    ratings: RatingPlan,
+    plan: Plan,
+    settings: Mapping[str, Settings],
+    mask_folder: Path,
+    seed: int,
+) -> pd.DataFrame:
+    """Extract a chunk's training patients again, once per rater and once per perturbation.
+
+    ``images`` and ``masks`` are the chunk's rows of ``cohort/images.csv`` and ``qc/masks.csv``. Returns a
+    row per image and rating (``RATING_KEYS``) with columns ``<roi>_<filter>_<class>_<feature>``.
+    """
+    facts = images.drop_duplicates([*IMAGE_KEY]).set_index([*IMAGE_KEY])
+    usable = masks[(masks["decision"] != "excluded") & masks["mask_file"].notna()]
+    rows: list[dict[str, Any]] = []
+    for key, own in usable.groupby([*IMAGE_KEY]):
+        fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
+        if key[0] not in training or fact["image"] not in settings:
+            continue
+        subject = _Subject.read(fact, own, mask_folder)
+        where = {**dict(zip(IMAGE_KEY, key, strict=True)), "image": fact["image"]}
+        rated = [("raters", rater, *pair) for rater, pair in subject.by_rater()]
+        if key[0] in perturbed:
+            rated += [("perturbation", name, *pair) for name, pair in subject.perturbed(ratings, where, seed)]
+        for source, rating, image, outlines in rated:
+            logger.info("patient %s: image %s, %s %s", key[0], key[2], source, rating)
+            values = _features(image, outlines, fact, plan, settings[fact["image"]])
+            if values:
+                rows.append({**where, "source": source, "rating": rating, **values})
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=RATING_KEYS)
+
+
+def stability(ratings: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return ``features/stability.csv``: ICC(2,1) of every feature over raters and over perturbations.
+
+    ``ratings`` are all chunks' rows, ``columns`` the study's feature columns in order. The first image by
+    id stands for a patient; a patient without every rating does not count.
+    """
+    parts = []
+    for source, own in ratings.groupby("source", sort=True):
+        wide = _wide(own)
+        if wide["rating"].nunique() < 2:
+            continue
+        parts.append(icc_table(wide, "rating", "2,1", str(source)))
+    if not parts:
+        return pd.DataFrame(columns=STABILITY_COLUMNS)
+    table = pd.concat(parts, ignore_index=True)
+    order = {column: i for i, column in enumerate(columns)}
+    table = table[table["column"].isin(order)]
+    return table.sort_values(["source", "column"], key=lambda c: c.map(order) if c.name == "column" else c)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """An image and its outlines: by rater and role, the lesion the largest by the first rater."""
+
+    image: Image
+    outlines: Mapping[str, Mapping[str, sitk.Image]]
+    breast: sitk.Image | None
+
+    @classmethod
+    def read(cls, fact: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> "_Subject":
+        lesions = rows[rows["mask_role"] != TISSUE_ROLE].sort_values("rater", kind="stable")
+        breast = rows[rows["mask_role"] == TISSUE_ROLE].sort_values("rater")
+        first = lesions[lesions["rater"] == lesions["rater"].min()]
+        largest = first.sort_values("voxels", ascending=False, kind="stable")["lesion"].iloc[:1]
+        lesions = lesions[lesions["lesion"].isin(largest)]
+        return cls(
+            read_again(fact),
+            {
+                str(rater): {
+                    row.mask_role: read_written(folder / row.mask_file).pixels for row in group.itertuples()
+                }
+                for rater, group in lesions.groupby("rater")
+            },
+            read_written(folder / breast.iloc[0]["mask_file"]).pixels if len(breast) else None,
+        )
+
+    def by_rater(self) -> Iterator[tuple[str, tuple[Image, dict[str, sitk.Image]]]]:
+        """Yield the image with every rater's outlines, where there are several raters."""
+        if len(self.outlines) > 1:
+            for rater, own in self.outlines.items():
+                yield rater, (self.image, self._with_breast(dict(own)))
+
+    def perturbed(
+        self, plan: RatingPlan, where: Mapping[str, str], seed: int
+    ) -> Iterator[tuple[str, tuple[Image, dict[str, sitk.Image]]]]:
+        """Yield the image as it is and after every chain of perturbations."""
+        if not self.outlines:
+            return
+        own = dict(next(iter(self.outlines.values())))
+        yield AS_IT_IS, (self.image, self._with_breast(own))
+        base = next((own[role] for role in ("tumour", "node", "node_cortex") if role in own), None)
+        for name, chain in plan.chains.items():
+            if base is None:
+                return
+            drawn = seed_of(seed, where["patient_id"], where["image_id"], name)
+            try:
+                pixels, mask = perturb(self.image.pixels, base, chain, drawn)
+                others = {role: move_along(m, base, chain) for role, m in self._with_breast(own).items()}
+            except CannotPerturb as reason:
+                logger.warning("patient %s, %s: %s", where["patient_id"], name, reason)
+                continue
+            role = next(role for role, m in own.items() if m is base)
+            yield name, (replace(self.image, pixels=pixels), others | {role: mask})
+
+    def _with_breast(self, own: dict[str, sitk.Image]) -> dict[str, sitk.Image]:
+        return own if self.breast is None else own | {TISSUE_ROLE: self.breast}
+
+
+def _features(
+    image: Image,
+    outlines: Mapping[str, sitk.Image],
+    fact: Mapping[str, str],
+    plan: Plan,
+    settings: Settings,
+) -> dict[str, float]:
+    masks = {role: sitk.GetArrayFromImage(mask) > 0 for role, mask in outlines.items()}
+    if "node" in masks and "node_hilum" in masks:
+        masks.setdefault("node_cortex", masks["node"] & ~masks["node_hilum"])
+    known = fact["spacing_source"] != "unknown"
+    allowed = allowed_tissue(masks.get(TISSUE_ROLE), None, image, plan)
+    regions = []
+    try:
+        for of in plan.bases(fact["image"]):
+            if of in masks:
+                built = build_regions(masks[of], allowed, image.spacing, known, plan.around(of))
+                regions += [
+                    RegionMask(b.region.name, b.region.kind, on_grid_of(b.mask, image))
+                    for b in built
+                    if b.region.kind in LESION_KINDS or b.voxels
+                ]
+        tissue = outlines.get(TISSUE_ROLE)
+        return extract_image(image, regions, tissue, settings)[0]
+    except (CannotExtract, StudyError) as reason:
+        logger.warning("%s: %s", fact["image_id"], reason)
+        return {}
+
+
+def _wide(ratings: pd.DataFrame) -> pd.DataFrame:
+    """One row per patient and rating, columns prefixed by the image's name."""
+    first = ratings.sort_values("image_id").drop_duplicates(["patient_id", "timepoint", "image", "rating"])
+    parts = []
+    for image, own in first.groupby("image"):
+        values = own.drop(columns=["image_id", "image", "source", "timepoint"])
+        values = values.drop_duplicates(["patient_id", "rating"]).set_index(["patient_id", "rating"])
+        parts.append(values.dropna(axis="columns", how="all").add_prefix(f"{image}_"))
+    joined = pd.concat(parts, axis=1)
+    return joined.replace([np.inf, -np.inf], np.nan).reset_index()

@@ -1,0 +1,15 @@
+"""Ask what outlines and frames alone know of the endpoint, and which duplicates join cohorts."""
+
+from annulus.job import log_to
+
+log_to(snakemake.log[0])
+
+from annulus.evaluation.leak_screen import LEAK_COLUMNS, duplicates_across, leak_screen, screen_facts
+from annulus.tables import read_csv, write_csv
+
+inputs, params = snakemake.input, snakemake.params
+predictions = read_csv(inputs.predictions)
+facts = screen_facts(read_csv(inputs.frames), read_csv(inputs.images), read_csv(inputs.participants))
+table = leak_screen(facts, predictions, params.models, params.outer_folds, params.seed, params.synthetic)
+write_csv(snakemake.output.screen, table, LEAK_COLUMNS)
+write_csv(snakemake.output.duplicates, duplicates_across(read_csv(inputs.duplicates), predictions))
