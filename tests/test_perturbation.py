@@ -589,8 +589,12 @@ def test_an_image_with_gaps_is_a_finding():
 def test_no_empty_outline_is_ever_returned():
     lone = np.zeros((9, 9), bool)
     lone[0, 8] = True
-    with pytest.raises(CannotPerturb, match="No voxel of the mask is left"):
+    with pytest.raises(CannotPerturb, match="moves out of the image"):
         changed_mask(lone, 1.0, "translation")
+    image = on_grid(np.zeros((9, 9)))
+    chain = [Perturbation("translation", 1.0), Perturbation("volume", 0.5), Perturbation("contour", 0.2)]
+    with pytest.raises(CannotPerturb, match="moves out of the image"):
+        perturb(image, on_grid(lone.astype(np.uint8), like=image), chain, 0)
     with pytest.raises(CannotPerturb, match="shrunk by 60%, none is left"):
         changed_mask(lone, -0.6)
     with pytest.raises(CannotPerturb, match="fills so much of the image"):

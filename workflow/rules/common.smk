@@ -38,7 +38,9 @@ TASKS = DESIGN["tasks"]
 HABITATS = "habitats" in DESIGN["regions"]
 STABILITY = "stability" in DESIGN
 REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
-OUTCOMES = {name: {key: task[key] for key in ("outcome", "positive", "negative")} for name, task in TASKS.items()}
+OUTCOMES = {
+    name: {key: task[key] for key in ("outcome", "positive", "negative")} for name, task in TASKS.items()
+}
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
 MODEL_TABLES = ["selection", "odds_ratios", "predictions"]

@@ -35,8 +35,8 @@ NUDGE = 1e-6
 SURELY_IN, SURELY_OUT = 0.90, 0.20
 WIDENED = 0.1
 
-# With grey values from 0 to 1. Half of it, as in their computed tomography, lets superpixels of ultrasound
-# run along the speckle, up to a third of the lesion's diameter away.
+# With grey values from 0 to 1. Half of it, as they take for computed tomography, lets superpixels of
+# ultrasound run along the speckle, up to a third of the lesion's diameter away.
 COMPACTNESS = 0.1
 LEAST_SUPERPIXEL_VOXELS = 4
 
@@ -106,12 +106,12 @@ def perturb(
         movement = _movement(inside, spacing, amounts)
         values = ndimage.affine_transform(values, *movement.pull(), order=3, mode="nearest")
         inside = _moved_mask(inside, movement)
+    if not inside.any():
+        raise CannotPerturb("The lesion moves out of the image. Move it by less, or leave the patient out.")
     if amounts["volume"]:
         inside = _resized(inside, spacing, amounts["volume"], _generator(seed, "volume"))
     if amounts["contour"]:
         inside = _redrawn(values, inside, spacing, amounts["contour"], _generator(seed, "contour"))
-    if not inside.any():
-        raise CannotPerturb("No voxel of the mask is left. Perturb by less, or leave the patient out.")
     return _on_grid(values, image), _on_grid(inside.astype(np.uint8), image)
 
 
