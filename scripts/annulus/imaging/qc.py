@@ -99,7 +99,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Control:
-    """How a study controls its images: the policy, and each image's preparation by its name."""
+    """How a study controls its images: the policy, and the preparation of those that yield features."""
 
     policy: Policy
     preparations: Mapping[str, Preparation]
@@ -171,18 +171,20 @@ class Subject:
     image: Image
     policy: Policy
     preparation: Preparation
+    needs_mask: bool = False
     findings: tuple[Finding, ...] = ()
     breast: np.ndarray | None = None
 
     def check(self, row: Row) -> tuple[Checked, str | None]:
         """Check one mask; returns it with its file's hash."""
         if not row.get("mask_path"):
-            return Checked(self.findings, {}), None
+            missing = self.policy.found("missing_mask", "The image manifest gives no mask of this image.")
+            return Checked((*self.findings, *([missing] if self.needs_mask else []))), None
         try:
             mask = read_mask(row["mask_path"], self.image, row.get("label", ""))
         except UnreadableError as error:
             finding = self.policy.found(_mask_code(error), str(error))
-            return Checked((*self.findings, finding), {}), None
+            return Checked((*self.findings, finding)), None
         return self.check_mask(mask, row["mask_role"]), mask.sha256
 
     def check_mask(self, mask: Image, role: str) -> Checked:
@@ -377,8 +379,9 @@ def _read_subject(row: Row, control: Control) -> tuple[Subject | Finding, dict[s
     if unusable:
         return unusable, facts
     facts |= {"content_sha256": image.content_sha256, "fingerprint": fingerprint(image.array)}
+    extracted = row["image"] in control.preparations
     preparation = control.preparations.get(row["image"], Preparation())
-    subject = Subject(image, policy, preparation)
+    subject = Subject(image, policy, preparation, needs_mask=extracted)
     found = [_identified(image, policy), subject.caption()]
     subject.findings = tuple(finding for finding in found if finding is not None)
     return subject, facts
