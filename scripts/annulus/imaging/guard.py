@@ -4,9 +4,12 @@ A damaged header can make a reader crash the process, never come back, or ask fo
 is. None of that may cost another patient's result.
 """
 
-import logging
+import errno
+import math
 import multiprocessing
 import resource
+import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
@@ -14,21 +17,31 @@ from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-logger = logging.getLogger(__name__)
+import SimpleITK as sitk
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 GIBIBYTE = 1024**3
 
-# What any image may take beyond what the process had before it, and how much more per byte of file:
-# a compressed file unfolds, and quality control holds a few copies of it.
+# What any image may take beyond what the process had before it, and how much more per byte of file. A
+# healthy volume of 512 x 512 x 300 with a breast mask takes 2.6 GiB, of float64 3.5 GiB; without noise in
+# the air it may be compressed to 8 MB.
 LEAST_MEMORY = 2 * GIBIBYTE
-MEMORY_PER_BYTE = 60
+MEMORY_PER_BYTE = 400
 
-# The slowest healthy file seen took 3 s per 100 MB.
-LEAST_SECONDS = 10.0
-SECONDS_PER_MEGABYTE = 0.2
+# Of processor time, for a machine or disk that is busy must not make a healthy file a damaged one. That
+# volume takes 7 s per mask.
+LEAST_SECONDS = 8.0
+SECONDS_PER_MEGABYTE = 10.0
+
+# A reader that uses no processor time waits for something: it is given up after so many times as long.
+PATIENCE = 3.0
+
+# A child that is through has a moment to end by itself.
+SECONDS_TO_END = 2.0
+
+OUT_OF_MEMORY = errno.ENOMEM
 
 
 class Died:
@@ -41,8 +54,9 @@ class Died:
 class Guarded(Generic[Item, Result]):
     """Call ``work`` on items one after another in a child process, started anew when it dies.
 
-    ``size`` gives an item's bytes on disk, which set its limits of time and memory. An exception that
-    ``work`` raises is raised here: it is a bug, not a damaged file.
+    ``size`` gives an item's bytes on disk, which set its limits of processor time and, on Linux, memory.
+    An exception that ``work`` raises is raised here as RuntimeError with its traceback: it is a bug, not
+    a damaged file. Want of memory is none.
     """
 
     def __init__(self, work: Callable[[Item], Result], size: Callable[[Item], int]) -> None:
@@ -59,64 +73,103 @@ class Guarded(Generic[Item, Result]):
             self._stop()
 
     def _one(self, item: Item) -> Result | Died:
-        pipe = self._start()
         size = self._size(item)
         seconds = LEAST_SECONDS + SECONDS_PER_MEGABYTE * size / 1e6
-        pipe.send((item, size))
-        if not pipe.poll(seconds):
+        memory = LEAST_MEMORY + MEMORY_PER_BYTE * size
+        pipe = self._handed((item, seconds, memory))
+        if not pipe.poll(PATIENCE * seconds):
             self._stop()
-            return Died(f"reading it took longer than {seconds:.0f} s")
+            return Died(f"reading it did not come to an end within {PATIENCE * seconds:.0f} s")
         try:
             done, result = pipe.recv()
-        except (EOFError, ConnectionResetError):
-            child = self._child
-            if child is not None:
-                child.join()
-            code = child.exitcode if child is not None else None
-            self._stop()
-            return Died(f"reading it crashed the reader ({_exit(code)})")
+        except (EOFError, OSError):
+            return Died(_reason(self._stop(SECONDS_TO_END), seconds, memory))
         if not done:
             raise RuntimeError(f"quality control failed on a file that it could read:\n{result}")
         return result
 
-    def _start(self) -> "Connection[Any, Any]":
+    def _handed(self, task: tuple[Item, float, int]) -> "Connection[Any, Any]":
+        """Hand a task to the child, and return the pipe on which its result comes."""
+        try:
+            pipe = self._running()
+            pipe.send(task)
+        except BrokenPipeError:
+            # The system may end a child that has nothing to do.
+            self._stop()
+            pipe = self._running()
+            pipe.send(task)
+        return pipe
+
+    def _running(self) -> "Connection[Any, Any]":
         if self._child is not None and self._pipe is not None and self._child.is_alive():
             return self._pipe
+        self._stop()
         # Forked, so that nothing has to be imported or handed over again.
         context = multiprocessing.get_context("fork")
         self._pipe, end = context.Pipe()
-        self._child = context.Process(target=_serve, args=(self._work, end), daemon=True)
+        self._child = context.Process(target=_serve, args=(self._work, end, self._pipe), daemon=True)
         self._child.start()
         end.close()
         return self._pipe
 
-    def _stop(self) -> None:
-        if self._pipe is not None:
-            self._pipe.close()
-        if self._child is not None:
-            self._child.kill()
-            self._child.join()
+    def _stop(self, patience: float = 0.0) -> int | None:
+        """End the child, and return how it ended; it has ``patience`` seconds to do so by itself."""
+        child, pipe = self._child, self._pipe
         self._child = self._pipe = None
+        if pipe is not None:
+            pipe.close()
+        if child is None:
+            return None
+        if patience:
+            child.join(patience)
+        child.kill()
+        child.join()
+        code = child.exitcode
+        child.close()
+        return code
 
 
-def _serve(work: Callable[[Any], Any], pipe: "Connection[Any, Any]") -> None:
-    held = _address_space()
+def _serve(
+    work: Callable[[Any], Any], pipe: "Connection[Any, Any]", parents_end: "Connection[Any, Any]"
+) -> None:
+    # With its other end open here, the pipe would not tell that the parent is gone.
+    parents_end.close()
+    # The memory of further threads would count, though none of it is used.
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    limits = _Limits()
     while True:
         try:
-            item, size = pipe.recv()
+            item, seconds, memory = pipe.recv()
         except EOFError:
             return
-        if held:
-            limit = held + LEAST_MEMORY + MEMORY_PER_BYTE * size
-            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+        limits.allow(seconds, memory)
         try:
-            message = (True, work(item))
-        except MemoryError:
-            # To the parent this is the same as a crash.
-            return
-        except Exception:
-            message = (False, traceback.format_exc())
-        pipe.send(message)
+            pipe.send((True, work(item)))
+        except Exception as error:
+            if wants_memory(error):
+                sys.exit(OUT_OF_MEMORY)
+            pipe.send((False, traceback.format_exc()))
+
+
+class _Limits:
+    """The limits of this process, which are never raised beyond those that it was started with."""
+
+    def __init__(self) -> None:
+        self._most = {kind: resource.getrlimit(kind) for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU)}
+        # A crash is expected: its core would be of no use, and may be of many GB.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+    def allow(self, seconds: float, memory: int) -> None:
+        """Allow so many seconds of processor time and bytes beyond those used and held so far."""
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        self._set(resource.RLIMIT_CPU, math.ceil(usage.ru_utime + usage.ru_stime + seconds))
+        # What images before this one left behind is not this one's fault.
+        if held := _address_space():
+            self._set(resource.RLIMIT_AS, held + memory)
+
+    def _set(self, kind: int, limit: int) -> None:
+        soft, hard = self._most[kind]
+        resource.setrlimit(kind, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
 
 
 def _address_space() -> int:
@@ -125,7 +178,20 @@ def _address_space() -> int:
     return int(pages.read_text().split()[0]) * resource.getpagesize() if pages.is_file() else 0
 
 
-def _exit(code: int | None) -> str:
+def wants_memory(error: Exception) -> bool:
+    """Say whether an exception stands for want of memory, as libraries word it."""
+    return isinstance(error, MemoryError) or any(
+        words in str(error) for words in ("bad_alloc", "allocate memory", "Unable to allocate")
+    )
+
+
+def _reason(code: int | None, seconds: float, memory: int) -> str:
+    if code == -signal.SIGXCPU:
+        return f"reading it took longer than {seconds:.0f} s"
+    if code == OUT_OF_MEMORY:
+        return f"reading it took more memory than {memory / GIBIBYTE:.1f} GiB"
+    if code == -signal.SIGKILL:
+        return "the system ended its reader, most likely for want of memory"
     if code is not None and code < 0:
-        return f"signal {-code}"
-    return "out of memory"
+        return f"reading it crashed the reader ({signal.strsignal(-code)})"
+    return f"reading it crashed the reader (exit code {code})"

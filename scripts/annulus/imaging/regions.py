@@ -290,7 +290,8 @@ def build_regions(
         )
     scale, step = _scale(tumour, spacing, plan.unit)
     padded, pad = _padded(tumour, step, widest * scale)
-    distance = signed_distance(padded, step) if around else None
+    reach = max((max(abs(region.inner), region.outer) for region in around), default=0.0)
+    distance = signed_distance(padded, step, _tied(reach * scale)) if around else None
     allowed = _pad_to(tissue if tissue is not None else np.ones(tumour.shape, dtype=bool), pad)
     return [_build(region, padded, distance, allowed, pad, scale, tumour.shape) for region in plan.regions]
 

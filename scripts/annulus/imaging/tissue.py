@@ -38,7 +38,7 @@ BINS = 128
 SAMPLE = 1_000_000
 
 # Air is parted from tissue by a valley below this share of the lower peak, and fills at least this share of
-# the image. No dark part of 748 ultrasound images that show nothing but tissue meets both.
+# the image. Of 748 ultrasound images that show nothing but tissue, one has a dark part that meets both.
 VALLEY_SHARE = 0.12
 AIR_SHARE = 0.2
 
