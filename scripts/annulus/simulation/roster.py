@@ -43,6 +43,7 @@ def manifest(patients: list[str]) -> list[dict[str, str]]:
             "mask_path": image_files(patient)[role],
             "mask_role": role,
             "rater": "1",
+            "lesion": "1",
         }
         for patient in patients
         for series in ("le", "rc")
