@@ -12,9 +12,6 @@ from skimage import measure
 # A margin is black where nothing in it exceeds this share of the image's range.
 BLACK_SHARE = 0.04
 
-# Grey values of larger volumes are described by every second, third, ... of them.
-ENOUGH_VALUES = 2**22
-
 # Roughness is what rolling a ball of this share of the equivalent diameter inside and outside changes.
 ROLLING_SHARE = 0.1
 
@@ -24,25 +21,23 @@ PILE_UP_RATIO = 3.0
 LEVELS_BELOW = 16
 
 
-def frame_facts(
-    image: np.ndarray, region: np.ndarray, spacing: tuple[float, ...], spacing_known: bool
-) -> dict[str, float]:
-    """Describe an image without its lesion.
+def frame_facts(image: np.ndarray, spacing: tuple[float, ...], spacing_known: bool) -> dict[str, float]:
+    """Describe an image by what has nothing to do with tissue.
 
-    ``image`` and the boolean ``region`` are (row, column) or (slice, row, column), ``spacing`` is
-    along x, y (and z) in mm and counts when ``spacing_known``. The keys are the same for every
-    image of as many dimensions:
+    ``image`` is (row, column) or (slice, row, column), ``spacing`` is along x, y (and z) in mm and counts
+    when ``spacing_known``. The keys are the same for every image of as many dimensions:
 
     - ``width_px``, ``height_px``, (``slices``), and ``aspect``, width over height in pixels;
     - ``spacing_x_mm``, ``spacing_y_mm``, (``spacing_z_mm``), missing where unknown;
-    - ``margin_left``, ``_right``, ``_top``, ``_bottom``: share of columns or rows that are black;
-    - ``share_zero``, ``share_maximum``, ``bits`` (log2 of the number of grey levels), ``mean`` and
-      ``sd`` of the finite grey values outside the region;
-    - ``centre_x``, ``centre_y``, (``centre_z``): where in the frame the region's centre lies, 0 to 1.
+    - ``margin_left``, ``_right``, ``_top``, ``_bottom``: share of columns or rows that are black.
 
-    What cannot be had is NaN. Raises ValueError when the shapes differ or are not 2-D or 3-D.
+    Grey values are left out: a lesion shines into the tissue around it. What cannot be had is NaN. Raises
+    ValueError when the image is not 2-D or 3-D or the spacing is of another dimension.
     """
-    _refuse(image, region, spacing)
+    if image.ndim not in (2, 3) or not image.size:
+        raise ValueError(f"an image of 2 or 3 dimensions is needed, not one of shape {image.shape}")
+    if len(spacing) != image.ndim:
+        raise ValueError(f"the spacing has {len(spacing)} numbers, the image {image.ndim} dimensions")
     axes = "xyz"[: image.ndim]
     lengths = dict(zip(axes, image.shape[::-1], strict=True))
     facts = {"width_px": float(lengths["x"]), "height_px": float(lengths["y"])}
@@ -53,12 +48,7 @@ def frame_facts(
         f"spacing_{axis}_mm": float(size) if spacing_known else np.nan
         for axis, size in zip(axes, spacing, strict=True)
     }
-    facts |= _margins(image) | _greys(image[~region.astype(bool)])
-    centre = np.argwhere(region).mean(axis=0)[::-1] if region.any() else np.full(image.ndim, np.nan)
-    return facts | {
-        f"centre_{axis}": (float(place) + 0.5) / lengths[axis]
-        for axis, place in zip(axes, centre, strict=True)
-    }
+    return facts | _margins(image)
 
 
 def mask_facts(mask: np.ndarray, spacing: tuple[float, ...], spacing_known: bool) -> dict[str, float]:
@@ -82,7 +72,8 @@ def mask_facts(mask: np.ndarray, spacing: tuple[float, ...], spacing_known: bool
     ``deeper_than_wide``, and no orientation. An empty mask has 0 components and all else NaN.
     Raises ValueError for other dimensions.
     """
-    _refuse(mask, mask, spacing)
+    if mask.ndim not in (2, 3) or len(spacing) != mask.ndim:
+        raise ValueError(f"a mask of 2 or 3 dimensions is needed, not one of shape {mask.shape}")
     step = np.asarray(spacing[::-1] if spacing_known else (1.0,) * mask.ndim, dtype=float)
     names = _MASK_FACTS[mask.ndim]
     if not mask.any():
@@ -149,15 +140,6 @@ _MASK_FACTS = {
 }  # fmt: skip
 
 
-def _refuse(image: np.ndarray, region: np.ndarray, spacing: tuple[float, ...]) -> None:
-    if image.ndim not in (2, 3) or not image.size:
-        raise ValueError(f"an image of 2 or 3 dimensions is needed, not one of shape {image.shape}")
-    if image.shape != region.shape:
-        raise ValueError(f"the image is of shape {image.shape}, the region of shape {region.shape}")
-    if len(spacing) != image.ndim:
-        raise ValueError(f"the spacing has {len(spacing)} numbers, the image {image.ndim} dimensions")
-
-
 def _margins(image: np.ndarray) -> dict[str, float]:
     flat: np.ndarray = image.max(axis=0) if image.ndim == 3 else image
     flat = np.nan_to_num(flat.astype(np.float32), posinf=0.0, neginf=0.0)
@@ -175,20 +157,6 @@ def _margins(image: np.ndarray) -> dict[str, float]:
 def _leading(lit: np.ndarray) -> float:
     """Return the share of places before the first that is lit; all of them where none is."""
     return float(np.argmax(lit)) / lit.size if lit.any() else 1.0
-
-
-def _greys(values: np.ndarray) -> dict[str, float]:
-    values = values[:: -(-values.size // ENOUGH_VALUES) or 1]
-    values = values[np.isfinite(values)]
-    if not values.size:
-        return dict.fromkeys(("share_zero", "share_maximum", "bits", "mean", "sd"), np.nan)
-    return {
-        "share_zero": float((values == 0).mean()),
-        "share_maximum": float((values == values.max()).mean()),
-        "bits": float(np.log2(np.unique(values).size)),
-        "mean": float(values.mean(dtype=np.float64)),
-        "sd": float(values.std(dtype=np.float64)),
-    }
 
 
 def _cut_out(mask: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ GIBIBYTE = 1024**3
 # What any image may take beyond what the process had before it, and how much more per byte of file. A
 # healthy volume of 512 x 512 x 300 with a breast mask takes 2.6 GiB, of float64 3.5 GiB; without noise in
 # the air it may be compressed to 8 MB.
-LEAST_MEMORY = 2 * GIBIBYTE
+LEAST_MEMORY = 3 * GIBIBYTE // 2
 MEMORY_PER_BYTE = 400
 
 # Of processor time, for a machine or disk that is busy must not make a healthy file a damaged one. That

@@ -354,10 +354,10 @@ class Subject:
         lesions = [mask for row, mask in usable if row.get("mask_role") in LESION_ROLES]
         keys = {key: row[key] for key in (*IMAGE_KEY, "image")}
         known = self.image.spacing_source != "unknown"
-        inside = sitk.GetArrayFromImage(lesions[0]) > 0 if lesions else np.zeros(self.image.array.shape, bool)
-        frame = frame_facts(self.image.array, inside, self.image.spacing, known)
+        frame = frame_facts(self.image.array, self.image.spacing, known)
         outline: dict[str, float] = {}
         if lesions:
+            inside = sitk.GetArrayFromImage(lesions[0]) > 0
             outline = mask_facts(Cut.of(inside).core, self.image.spacing, known)
         return {
             **keys,
