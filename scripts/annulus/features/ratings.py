@@ -19,9 +19,9 @@ from annulus.features.extraction import CannotExtract, RegionMask, extract_image
 from annulus.features.settings import Settings
 from annulus.features.stability import icc_table
 from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb, seed_of
-from annulus.imaging.qc import IMAGE_KEY, TISSUE_ROLE
+from annulus.imaging.qc import IMAGE_KEY, NODE_ROLES, TISSUE_ROLE, TUMOUR_ROLES
 from annulus.imaging.reading import Image, on_grid_of, read_again, read_written
-from annulus.imaging.regions import LESION_KINDS, Plan, allowed_tissue, build_regions
+from annulus.imaging.regions import LESION_KINDS, Outlines, Plan, allowed_tissue, build_regions
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +81,18 @@ def rate_rows(
         fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
         if key[0] not in training or fact["image"] not in settings:
             continue
-        subject = _Subject.read(fact, own, mask_folder)
+        subject = _Subject.read(fact, own, mask_folder, plan.lesion(fact["image"]))
+        if subject is None:
+            continue
         where = {**dict(zip(IMAGE_KEY, key, strict=True)), "image": fact["image"]}
         rated = [("raters", rater, *pair) for rater, pair in subject.by_rater()]
         if key[0] in perturbed:
             rated += [("perturbation", name, *pair) for name, pair in subject.perturbed(ratings, where, seed)]
         for source, rating, image, outlines in rated:
             logger.info("patient %s: image %s, %s %s", key[0], key[2], source, rating)
-            values = _features(image, outlines, fact, plan, settings[fact["image"]])
+            values = _features(
+                image, outlines, subject.others, {**fact, **where}, plan, settings[fact["image"]]
+            )
             if values:
                 rows.append({**where, "source": source, "rating": rating, **values})
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=RATING_KEYS)
@@ -116,19 +120,24 @@ def stability(ratings: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Subject:
-    """An image and its outlines: by rater and role, the lesion the largest by the first rater."""
+    """An image and the outlines of its lesion by rater and role; ``others`` marks other lesions."""
 
     image: Image
     outlines: Mapping[str, Mapping[str, sitk.Image]]
     breast: sitk.Image | None
+    others: np.ndarray | None
 
     @classmethod
-    def read(cls, fact: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> "_Subject":
-        lesions = rows[rows["mask_role"] != TISSUE_ROLE].sort_values("rater", kind="stable")
+    def read(
+        cls, fact: Mapping[str, str], rows: pd.DataFrame, folder: Path, lesion: str
+    ) -> "_Subject | None":
+        # The lesion that the study's own regions are built around.
+        chosen = Outlines.read(rows, folder, lesion)
+        if chosen is None:
+            return None
+        roles = TUMOUR_ROLES if lesion == "tumour" else NODE_ROLES
+        lesions = rows[rows["mask_role"].isin(roles) & (rows["lesion"] == chosen.lesion)]
         breast = rows[rows["mask_role"] == TISSUE_ROLE].sort_values("rater")
-        first = lesions[lesions["rater"] == lesions["rater"].min()]
-        largest = first.sort_values("voxels", ascending=False, kind="stable")["lesion"].iloc[:1]
-        lesions = lesions[lesions["lesion"].isin(largest)]
         return cls(
             read_again(fact),
             {
@@ -138,6 +147,7 @@ class _Subject:
                 for rater, group in lesions.groupby("rater")
             },
             read_written(folder / breast.iloc[0]["mask_file"]).pixels if len(breast) else None,
+            chosen.others,
         )
 
     def by_rater(self) -> Iterator[tuple[str, tuple[Image, dict[str, sitk.Image]]]]:
@@ -175,6 +185,7 @@ class _Subject:
 def _features(
     image: Image,
     outlines: Mapping[str, sitk.Image],
+    others: np.ndarray | None,
     fact: Mapping[str, str],
     plan: Plan,
     settings: Settings,
@@ -183,7 +194,7 @@ def _features(
     if "node" in masks and "node_hilum" in masks:
         masks.setdefault("node_cortex", masks["node"] & ~masks["node_hilum"])
     known = fact["spacing_source"] != "unknown"
-    allowed = allowed_tissue(masks.get(TISSUE_ROLE), None, image, plan)
+    allowed = allowed_tissue(masks.get(TISSUE_ROLE), others, image, plan)
     regions = []
     try:
         for of in plan.bases(fact["image"]):
@@ -203,7 +214,8 @@ def _features(
 
 def _wide(ratings: pd.DataFrame) -> pd.DataFrame:
     """One row per patient and rating, columns prefixed by the image's name."""
-    first = ratings.sort_values("image_id").drop_duplicates(["patient_id", "timepoint", "image", "rating"])
+    ids = ratings.groupby(["patient_id", "timepoint", "image"])["image_id"].transform("min")
+    first = ratings[ratings["image_id"] == ids]
     parts = []
     for image, own in first.groupby("image"):
         values = own.drop(columns=["image_id", "image", "source", "timepoint"])

@@ -92,7 +92,9 @@ def sample_rows(
     rows: list[dict[str, object]] = []
     for key, divided in _divided(images, masks, plan, mask_folder, seed):
         if isinstance(divided, Divided):
-            samples[key[0]] = sample_voxels(divided.vectors, plan.voxels_per_patient, seed, key[0])
+            drawn = sample_voxels(divided.vectors, plan.voxels_per_patient, seed, key[0])
+            # A patient may have several timepoints.
+            samples[key[0]] = np.concatenate([samples[key[0]], drawn]) if key[0] in samples else drawn
             rows += _registration_rows(key, divided, plan)
     return samples, rows
 

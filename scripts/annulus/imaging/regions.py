@@ -84,8 +84,12 @@ class Plan:
 
     def bases(self, image: str) -> list[str]:
         """Return the kinds of masks that regions of an image are built from, in order."""
-        lesion = "tumour" if self.lesions is None else self.lesions.get(image, "")
+        lesion = self.lesion(image)
         return list(dict.fromkeys(r.of for r in self.regions if r.of.split("_")[0] == lesion))
+
+    def lesion(self, image: str) -> str:
+        """Return what an image's regions are built around, tumour or node; empty for an image without any."""
+        return "tumour" if self.lesions is None else self.lesions.get(image, "")
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,12 @@ class Outlines:
     others: np.ndarray | None
 
     @classmethod
-    def read(cls, rows: pd.DataFrame, folder: Path) -> "Outlines | None":
-        """Read an image's rows of ``qc/masks.csv``; None where no lesion is usable."""
-        lesions = rows[rows["mask_role"].isin((*TUMOUR_ROLES, *NODE_ROLES))]
+    def read(cls, rows: pd.DataFrame, folder: Path, lesion: str = "tumour") -> "Outlines | None":
+        """Read an image's rows of ``qc/masks.csv``; None where no lesion is usable.
+
+        ``lesion`` says whether the image is about a tumour or a node.
+        """
+        lesions = rows[rows["mask_role"].isin(TUMOUR_ROLES if lesion == "tumour" else NODE_ROLES)]
         if lesions.empty:
             return None
         # The largest lesion by the first rater by name; ties go to the first name.
@@ -171,11 +178,11 @@ def build_rows(
     facts = images.drop_duplicates(_KEY).set_index(_KEY)
     rows: list[dict[str, object]] = []
     for key, group in usable.groupby(_KEY):
-        outlines = Outlines.read(group, mask_folder)
+        fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
+        outlines = Outlines.read(group, mask_folder, plan.lesion(fact["image"]))
         if outlines is None:
             continue
         logger.info("patient %s: image %s", key[0], key[2])
-        fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
         where = dict(zip(_KEY, map(str, key), strict=True)) | {"image": fact["image"]}
         found = plan.tissue == "found" or plan.skin_rim_mm > 0 or plan.chest_wall_mm > 0
         image = read_again(fact) if found and TISSUE_ROLE not in outlines.masks else outlines.image
@@ -282,7 +289,7 @@ def build_regions(
     along x, y (and z). Raises StudyError when a width in mm is asked for and the pixel size is not known.
     """
     around = [region for region in plan.regions if region.kind not in LESION_KINDS]
-    widest = max((region.outer for region in around), default=0.0)
+    widest = max([0.0, *(region.outer for region in around)])
     if around and plan.unit == "mm" and not spacing_known:
         raise StudyError(
             "the pixel size is unknown, so a ring in mm cannot be built. Give pixel_spacing_x_mm and "
