@@ -77,8 +77,9 @@ class Chunk:
 
     def put(self, patient, timepoint, name, image, outline=None, seconds="", **more):
         """Write one image, with an outline or without, and its rows."""
-        image_id = more.get("image_id", f"{patient}-{timepoint}-{name}")
-        path = self.folder / f"{image_id}.nrrd"
+        image_id = more.get("image_id", f"{patient}-{name}")
+        stem = f"{timepoint}-{image_id}"
+        path = self.folder / f"{stem}.nrrd"
         sitk.WriteImage(image, str(path))
         key = {"patient_id": patient, "timepoint": timepoint, "image_id": image_id, "image": name}
         steps = zip(("spacing_x_mm", "spacing_y_mm", "spacing_z_mm"), image.GetSpacing(), strict=False)
@@ -87,7 +88,7 @@ class Chunk:
         row = {"mask_role": "", "rater": more.get("rater", "1"), "lesion": more.get("lesion", "1")}
         row |= {"decision": more.get("decision", "pass"), "mask_file": "", "voxels": ""}
         if outline is not None:
-            file = f"{image_id}-{row['rater']}-{row['lesion']}.nrrd"
+            file = f"{stem}-{row['rater']}-{row['lesion']}.nrrd"
             mask = on_grid(outline.astype(np.uint8), image.GetSpacing(), image.GetOrigin())
             write_mask(self.folder / "masks" / file, mask)
             row |= {"mask_role": "tumour", "mask_file": file, "voxels": int(outline.sum())}
@@ -183,6 +184,13 @@ def test_both_timepoints_of_a_patient_lend_voxels(chunk):
     assert len(found) == 2 * len(first["a"])
 
 
+@pytest.mark.xfail(strict=True, reason="each timepoint lends as many voxels as the patient may")
+def test_a_patient_of_two_timepoints_lends_no_more_voxels_than_another(chunk):
+    chunk.add("a", "baseline").add("a", "followup").add("b")
+    samples, _ = chunk.sample(plan(voxels_per_patient=30))
+    assert {patient: len(voxels) for patient, voxels in samples.items()} == {"a": 30, "b": 30}
+
+
 # --- patients that cannot be divided ---------------------------------------------------------
 
 
@@ -235,7 +243,7 @@ def test_a_patient_whose_mask_outlines_another_image_is_empty(chunk):
 
 def test_an_image_that_is_gone_is_said_and_stops_no_one_else(chunk):
     chunk.add("x")
-    (chunk.folder / "x-baseline-late.nrrd").unlink()
+    (chunk.folder / "baseline-x-late.nrrd").unlink()
     cannot(chunk, "there is no file")
 
 
@@ -291,7 +299,7 @@ def test_on_an_image_of_another_grid_habitats_lie_where_they_are_in_space(chunk)
     place = points(ADC_SHAPE, ADC_SPACING, ADC_ORIGIN)
     for number in (1, 2):
         mask = chunk.written(rows["a", "baseline", "adc", f"h{number}"])
-        image = sitk.ReadImage(str(chunk.folder / "a-baseline-adc.nrrd"))
+        image = sitk.ReadImage(str(chunk.folder / "baseline-a-adc.nrrd"))
         assert mask.pixels.IsSameImageGeometryAs(image)
         found = mask.array > 0
         # To the nearest voxel of the lesion's own grid.
@@ -359,6 +367,7 @@ def test_images_without_features_get_no_region(chunk):
 
 
 def test_timepoints_are_divided_each_by_its_own_images(chunk):
+    # Both have images of the same ids.
     chunk.add("a", "baseline", core=4.5).add("a", "followup", core=1.5).add("x", "baseline")
     chunk.add("x", "followup", masked=False)
     rows = chunk.divide(plan(), frozen())
@@ -434,7 +443,7 @@ def test_registration_brings_a_shifted_image_back_and_says_how_well(shifted):
     samples, (row,) = chunk.sample(plan(ADC_ALONE, registration="rigid"))
     assert set(row) == {*REGISTRATION_KEYS, *REGISTRATION_COLUMNS}
     assert (row["patient_id"], row["timepoint"], row["image"]) == ("a", "baseline", "adc")
-    assert (row["image_id"], row["fixed_image_id"]) == ("a-baseline-adc", "a-baseline-dce")
+    assert (row["image_id"], row["fixed_image_id"]) == ("a-adc", "a-dce")
     assert (row["registration_kind"], row["registration_status"]) == ("rigid", "registered")
     assert row["largest_shift_mm"] == pytest.approx(np.linalg.norm(SHIFT), abs=1)
     assert np.allclose(list(map(float, row["parameters"].split()))[3:], SHIFT, atol=0.4)

@@ -144,7 +144,10 @@ def holes(lesion: Lesion) -> None:
 
 def jagged(lesion: Lesion) -> None:
     """Find a ragged outline: much of the mask changes when each voxel joins its neighbours' majority."""
-    smoothed = ndimage.uniform_filter(lesion.inside.astype(np.float32), 3, mode="constant") > 0.5
+    # The mask of one slice is as ragged as it is in that slice.
+    flat = lesion.inside.ndim == 3 and int(lesion.inside.any(axis=(1, 2)).sum()) == 1
+    window = (1, 3, 3) if flat else 3
+    smoothed = ndimage.uniform_filter(lesion.inside.astype(np.float32), window, mode="constant") > 0.5
     total = int(lesion.inside.sum()) + int(smoothed.sum())
     raggedness = 1.0 - 2.0 * int((lesion.inside & smoothed).sum()) / total
     limit = lesion.policy.thresholds["maximum_raggedness"]

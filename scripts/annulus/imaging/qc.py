@@ -183,7 +183,7 @@ class Subject:
         try:
             mask = read_mask(row["mask_path"], self.image, row.get("label", ""))
         except UnreadableError as error:
-            finding = self.policy.found(_mask_code(error), str(error))
+            finding = self.policy.found(_mask_code(error), _sentence(error))
             return Checked((*self.findings, finding)), None
         return self.check_mask(mask, row["mask_role"]), mask.sha256
 
@@ -372,7 +372,7 @@ def _read_subject(row: Row, control: Control) -> tuple[Subject | Finding, dict[s
     try:
         image = read_image(row["image_path"], row)
     except UnreadableError as error:
-        return policy.found(_image_code(error), str(error)), {}
+        return policy.found(_image_code(error), _sentence(error)), {}
     facts: dict[str, object] = {**_spacing_facts(image), "image_sha256": image.sha256}
     facts["dimension"] = len(image.spacing)
     unusable = _unusable_image(image, policy)
@@ -443,6 +443,13 @@ def _agree(rows: Sequence[Row], checked: dict[int, Checked], policy: Policy) -> 
             finding = policy.found("rater_disagreement", message, value, limit)
             checked[i], checked[j] = checked[i].with_finding(finding), checked[j].with_finding(finding)
     return compared
+
+
+def _sentence(error: UnreadableError) -> str:
+    text = str(error)
+    whole = text if text.endswith(".") else f"{text}."
+    # A path at the beginning stays as it is.
+    return whole[0].upper() + whole[1:] if whole.startswith(("there", "the ")) else whole
 
 
 def _image_code(error: UnreadableError) -> str:

@@ -1,7 +1,10 @@
 """Read images and masks of every format, as 2-D or 3-D scalar images with a known or unknown pixel size."""
 
+import gzip
 import hashlib
 import logging
+import struct
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from PIL import Image as Picture
 
 from annulus.cohort.files import listed, parts_of, size_on_disk
 from annulus.imaging.dicom import is_dicom, read_dicom
@@ -300,8 +304,9 @@ def _read(path: Path) -> tuple[sitk.Image, str]:
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         _refuse_absurd(reader, path)
+        _refuse_cut_short(reader, path)
         return reader.Execute(), _hash([path])
-    except (RuntimeError, MemoryError, OverflowError, ValueError) as error:
+    except (RuntimeError, MemoryError, OverflowError, ValueError, OSError, EOFError, zlib.error) as error:
         lines = str(error).strip().splitlines() or ["no reason given"]
         reason = lines[-1].removeprefix("ITK ERROR: ")
         raise UnreadableError(f"{path} cannot be read as an image ({reason})") from None
@@ -318,6 +323,38 @@ def _refuse_absurd(reader: sitk.ImageFileReader, path: Path) -> None:
         raise UnreadableError(
             f"{path}: its header claims {size} pixels, which the file cannot hold: it is damaged", "too_large"
         )
+
+
+def _refuse_cut_short(reader: sitk.ImageFileReader, path: Path) -> None:
+    """Refuse what ITK would fill up with zeros without a word: files cut short, and NaN in NIfTI.
+
+    Raises OSError or EOFError for a file cut short, UnreadableError for values that are not finite.
+    """
+    if path.suffix.lower() in {".jpg", ".jpeg", ".bmp"}:
+        with Picture.open(path) as picture:
+            picture.load()
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rb") as stream:
+        content = stream.read()
+    one = sitk.Image([1] * max(2, reader.GetDimension()), reader.GetPixelID(), reader.GetNumberOfComponents())
+    stored = sitk.GetArrayViewFromImage(one)
+    order = "<" if int.from_bytes(content[:4], "little") in (348, 540) else ">"
+    new = int.from_bytes(content[:4], "little" if order == "<" else "big") == 540
+    kind, bits = struct.unpack_from(f"{order}hh", content, 12 if new else 70)
+    begin = (
+        struct.unpack_from(f"{order}q", content, 168)[0]
+        if new
+        else struct.unpack_from(f"{order}f", content, 108)[0]
+    )
+    count = int(np.prod(reader.GetSize())) * max(1, stored.size)
+    if len(content) < int(begin) + count * (bits if kind != 128 else 8) // 8:
+        raise EOFError("the file is cut short")
+    if kind in (16, 64):
+        values = np.frombuffer(content, f"{order}f{bits // 8}", count, int(begin))
+        if not np.isfinite(values).all():
+            raise UnreadableError(f"{path} holds values that are not finite.", "not_finite")
 
 
 def _hash(files: Iterable[Path]) -> str:
