@@ -456,7 +456,7 @@ def test_a_bad_row_never_stops_the_others(tmp_path):
     masks, images = report.masks, report.images
     assert [m["decision"] for m in masks] == ["excluded"] * 6 + ["repaired"]
     assert [m["reasons"] for m in masks] == [
-        "missing_image", "unreadable_image", "unreadable_mask", "not_finite",
+        "missing_image", "unreadable_image", "no_images", "not_finite",
         "unreadable_image", "missing_image", "extra_components",
     ]  # fmt: skip
     assert all(m["message"] for m in masks[:6])

@@ -516,7 +516,6 @@ def test_ratings_of_two_images_of_a_patient_are_never_mixed():
     assert stability(both, ["us_f"]).equals(stability(lacking, ["us_f"]))
 
 
-@pytest.mark.xfail(strict=True, reason="a rating that the first timepoint lacks is taken from the second")
 def test_ratings_of_two_timepoints_of_a_patient_are_never_mixed():
     whole = rated_table([*SHROUT_FLEISS, [3, 9, 1, 4]])
     lacking = whole[~((whole["patient_id"] == "p06") & (whole["rating"] == "r2"))]

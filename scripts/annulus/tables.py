@@ -17,6 +17,11 @@ TEXT_COLUMNS = (
     "image_a", "patient_b", "image_b",
 )  # fmt: skip
 
+# Counts stay whole numbers where some are missing: one patient must not change how others' are written.
+COUNT_COLUMNS = (
+    "voxels", "components", "holes", "touches_border", "image_mask_same_grid", "dimension",
+)  # fmt: skip
+
 
 def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
     """Call ``write`` with a temporary name beside ``path``, then rename it to ``path``.
@@ -63,6 +68,8 @@ def write_csv(
     if columns is not None:
         first = list(columns)
         table = table.reindex(columns=first + [c for c in table.columns if c not in first])
+    counts = [c for c in COUNT_COLUMNS if c in table]
+    table = table.assign(**{c: pd.to_numeric(table[c], errors="coerce").astype("Int64") for c in counts})
     write_whole(path, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
 
 

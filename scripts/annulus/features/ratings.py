@@ -214,6 +214,8 @@ def _features(
 
 def _wide(ratings: pd.DataFrame) -> pd.DataFrame:
     """One row per patient and rating, columns prefixed by the image's name."""
+    first_time = ratings.groupby(["patient_id", "image"])["timepoint"].transform("min")
+    ratings = ratings[ratings["timepoint"] == first_time]
     ids = ratings.groupby(["patient_id", "timepoint", "image"])["image_id"].transform("min")
     first = ratings[ratings["image_id"] == ids]
     parts = []

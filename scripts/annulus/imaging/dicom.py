@@ -185,11 +185,8 @@ def guarded(path: Path) -> Iterator[None]:
             yield
     except (UnreadableError, MemoryError):
         raise
-    except Exception as error:
-        raise UnreadableError(
-            f"{path} is damaged or not valid DICOM ({type(error).__name__} while reading its header); "
-            "copy or export it again"
-        ) from None
+    except Exception:
+        raise UnreadableError(f"{path} is damaged or not valid DICOM; copy or export it again") from None
 
 
 def read_dicom(path: Path, series_uid: str = "", pseudonym: str = "") -> DicomImage:

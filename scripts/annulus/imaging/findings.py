@@ -136,4 +136,12 @@ class Checked:
 def finding_rows(row: Mapping[str, str], findings: Sequence[Finding]) -> list[dict[str, object]]:
     """Return findings as rows of ``qc/findings.csv``, under the manifest row's keys."""
     keys = {key: row.get(key, "") for key in FINDING_COLUMNS[:6]}
-    return [{**keys, **vars(finding)} for finding in findings]
+    return [
+        {
+            **keys,
+            **vars(finding),
+            "value": None if finding.value is None else float(finding.value),
+            "threshold": None if finding.threshold is None else float(finding.threshold),
+        }
+        for finding in findings
+    ]

@@ -88,14 +88,17 @@ def sample_rows(
     arrays (voxels, channels) by patient, and the rows of ``rois/registration.csv``. A patient whose
     lesion cannot be divided has no array; why stands in ``rois/rois.csv`` later.
     """
-    samples: dict[str, np.ndarray] = {}
+    found: dict[str, list[np.ndarray]] = {}
     rows: list[dict[str, object]] = []
     for key, divided in _divided(images, masks, plan, mask_folder, seed):
         if isinstance(divided, Divided):
-            drawn = sample_voxels(divided.vectors, plan.voxels_per_patient, seed, key[0])
-            # A patient may have several timepoints.
-            samples[key[0]] = np.concatenate([samples[key[0]], drawn]) if key[0] in samples else drawn
+            found.setdefault(key[0], []).append(divided.vectors)
             rows += _registration_rows(key, divided, plan)
+    samples = {
+        # However many timepoints a patient has, the voxels lent are as many as anyone's.
+        patient: sample_voxels(np.concatenate(vectors), plan.voxels_per_patient, seed, patient)
+        for patient, vectors in found.items()
+    }
     return samples, rows
 
 

@@ -183,7 +183,8 @@ class Subject:
         try:
             mask = read_mask(row["mask_path"], self.image, row.get("label", ""))
         except UnreadableError as error:
-            finding = self.policy.found(_mask_code(error), _sentence(error))
+            # Whatever the policy: there is no mask to repair.
+            finding = Finding(_mask_code(error), "exclude", _sentence(error))
             return Checked((*self.findings, finding)), None
         return self.check_mask(mask, row["mask_role"]), mask.sha256
 
@@ -199,7 +200,10 @@ class Subject:
                 return Checked(tuple(findings), measures)
             mask = placed
         values = mask.array
-        if not np.isfinite(values.min()) or not np.isfinite(values.max()) or not values.any():
+        if not (np.isfinite(values.min()) and np.isfinite(values.max())):
+            findings.append(self.policy.found("not_finite", "The mask holds values that are not finite."))
+            return Checked(tuple(findings), measures)
+        if not values.any():
             findings.append(self.policy.found("empty_mask", "The mask has no voxel that is set."))
             return Checked(tuple(findings), measures)
         cut = Cut.of(values)
@@ -372,7 +376,7 @@ def _read_subject(row: Row, control: Control) -> tuple[Subject | Finding, dict[s
     try:
         image = read_image(row["image_path"], row)
     except UnreadableError as error:
-        return policy.found(_image_code(error), _sentence(error)), {}
+        return Finding(_image_code(error), "exclude", _sentence(error)), {}
     facts: dict[str, object] = {**_spacing_facts(image), "image_sha256": image.sha256}
     facts["dimension"] = len(image.spacing)
     unusable = _unusable_image(image, policy)

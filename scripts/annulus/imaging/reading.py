@@ -96,7 +96,7 @@ def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Imag
     else:
         pixels, sha256 = _read(place)
         known = place.suffix.lower() not in WITHOUT_SPACING
-        identifiers = _named_elements(pixels)
+        identifiers = _named_elements(pixels, place)
     colour = pixels if pixels.GetNumberOfComponentsPerPixel() > 1 else None
     if colour is not None:
         pixels = _luminance(pixels, place)
@@ -294,11 +294,13 @@ def _refuse_missing(path: str | Path) -> None:
     # An empty path would be the working directory.
     if not str(path) or not Path(path).exists():
         raise UnreadableError(f"there is no file {path}", "missing_file")
+    if Path(path).is_file() and not size_on_disk(path):
+        raise UnreadableError(f"{path} is empty: it has no bytes.")
 
 
 def _read(path: Path) -> tuple[sitk.Image, str]:
     if path.is_dir():
-        raise UnreadableError(f"{path} is a folder without DICOM files")
+        raise UnreadableError(f"{path} is a folder without DICOM files.", "no_images")
     try:
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
@@ -307,9 +309,11 @@ def _read(path: Path) -> tuple[sitk.Image, str]:
         _refuse_cut_short(reader, path)
         return reader.Execute(), _hash([path])
     except (RuntimeError, MemoryError, OverflowError, ValueError, OSError, EOFError, zlib.error) as error:
-        lines = str(error).strip().splitlines() or ["no reason given"]
-        reason = lines[-1].removeprefix("ITK ERROR: ")
-        raise UnreadableError(f"{path} cannot be read as an image ({reason})") from None
+        logger.warning("%s: %s", path, error)
+        raise UnreadableError(
+            f"{path} cannot be read as an image: it is damaged, cut short, or of another format than its "
+            "name says."
+        ) from None
 
 
 def _refuse_absurd(reader: sitk.ImageFileReader, path: Path) -> None:
@@ -365,8 +369,14 @@ def _hash(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _named_elements(pixels: sitk.Image) -> tuple[str, ...]:
+def _named_elements(pixels: sitk.Image, path: Path) -> tuple[str, ...]:
     """Name a file's free metadata that may carry a name or date of birth, where it is filled."""
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        with (gzip.open if path.suffix.lower() == ".gz" else open)(path, "rb") as stream:
+            header = stream.read(32)
+        # Where Analyze and early NIfTI writers put the patient's name; ITK passes over it.
+        filled = header[:4] in (b"\x5c\x01\0\0", b"\0\0\x01\x5c") and header[14:32].strip(b"\0 ")
+        return ("db_name",) if filled else ()
     telling = ("patient", "birth", "db_name")
     return tuple(
         key

@@ -186,9 +186,9 @@ def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> 
     try:
         for slot, values in zip(slots, _stored(path, header, frames), strict=True):
             mask[slot] |= _held(values, header, segment)
-    except Exception as error:
+    except Exception:
         raise UnreadableError(
-            f"the pixels of {path} cannot be decoded ({type(error).__name__}); export it uncompressed",
+            f"the pixels of {path} cannot be decoded; export it uncompressed",
             "undecodable_pixels",
         ) from None
     return _on_image(mask, image)
@@ -331,12 +331,11 @@ def _own_volume(path: Path, header: Dataset, segment: _Structure, image: sitk.Im
         volume = highdicom.seg.segread(path).get_volume(
             segment_numbers=[segment.number], rescale_fractional=False, rtol=PLANE_TOLERANCE
         )
-    except Exception as error:
-        reason = type(error).__name__
+    except Exception:
         raise UnreadableError(
             f"the planes of segment {segment} of {path} ({int(header.Columns)} x {int(header.Rows)} pixels) "
             f"lie on no slices of the image ({' x '.join(map(str, image.GetSize()))}) and are no evenly "
-            f"spaced volume of their own ({reason}). Export the segmentation on the image's slices",
+            f"spaced volume of their own. Export the segmentation on the image's slices",
             "grid_mismatch",
         ) from None
     values = volume.array[..., 0]
@@ -422,8 +421,8 @@ def _log_skipped(slots: Sequence[int], region: _Structure, path: Path) -> None:
 def _shapes(path: Path, image_name: str) -> list[Mapping[str, Any]]:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UnreadableError(f"{path} cannot be read as a table ({type(error).__name__})") from None
+    except (OSError, ValueError):
+        raise UnreadableError(f"{path} cannot be read as a table: it is damaged or cut short") from None
     names = next((name for name in ("#filename", "filename") if name in table), "")
     if not names or "region_shape_attributes" not in table:
         raise UnreadableError(
