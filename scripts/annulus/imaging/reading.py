@@ -37,6 +37,9 @@ LUMINANCE = (0.299, 0.587, 0.114)
 # Larger images are looked at with gaps when only their coarse layout matters.
 COARSE_VOXELS = 2_000_000
 
+# From a microscope's pixel to a slice distance that no examination has.
+POSSIBLE_SPACING_MM = (1e-4, 1e3)
+
 # Deflate unfolds no further than 1032 to 1: a header that claims more pixels is damaged.
 MOST_BYTES_PER_BYTE = 1100
 
@@ -307,7 +310,9 @@ def _read(path: Path) -> tuple[sitk.Image, str]:
         reader.ReadImageInformation()
         _refuse_absurd(reader, path)
         _refuse_cut_short(reader, path)
-        return reader.Execute(), _hash([path])
+        pixels = reader.Execute()
+        _refuse_impossible_geometry(pixels, path)
+        return pixels, _hash([path])
     except (RuntimeError, MemoryError, OverflowError, ValueError, OSError, EOFError, zlib.error) as error:
         logger.warning("%s: %s", path, error)
         raise UnreadableError(
@@ -326,6 +331,18 @@ def _refuse_absurd(reader: sitk.ImageFileReader, path: Path) -> None:
         size = " x ".join(map(str, reader.GetSize()))
         raise UnreadableError(
             f"{path}: its header claims {size} pixels, which the file cannot hold: it is damaged", "too_large"
+        )
+
+
+def _refuse_impossible_geometry(pixels: sitk.Image, path: Path) -> None:
+    """Refuse a pixel size, place or direction that no scanner writes: the header is damaged."""
+    low, high = POSSIBLE_SPACING_MM
+    spacing = pixels.GetSpacing()
+    finite = np.isfinite([*spacing, *pixels.GetOrigin(), *pixels.GetDirection()]).all()
+    if not finite or not all(low <= length <= high for length in spacing):
+        shown = " x ".join(f"{length:g}" for length in spacing)
+        raise UnreadableError(
+            f"{path}: its header claims pixels of {shown} mm, or a place that is no number: it is damaged."
         )
 
 
