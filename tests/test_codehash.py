@@ -90,10 +90,10 @@ def test_comments_blank_lines_and_layout_do_not_count(scripts):
 @pytest.mark.parametrize(
     "old",
     [
-        '"""Quality control of masks',
-        '"""What quality control does about each finding',
-        '"""Check one mask against its image',
-        '"""Return the finding as columns',
+        '"""Quality control of images and masks',
+        '"""How a study controls its images',
+        '"""Put the manifest rows of each image together',
+        '"""Append another report',
     ],
 )
 def test_docstrings_of_modules_classes_functions_and_methods_do_not_count(scripts, old):
@@ -107,8 +107,8 @@ def test_a_docstring_that_is_added_or_removed_does_not_count(scripts):
     scripts.edit(
         "annulus/imaging/qc.py",
         lambda text: text.replace(
-            "def _excluded(code: str, message: str) -> Finding:\n",
-            'def _excluded(code: str, message: str) -> Finding:\n    """Exclude."""\n',
+            "def _sentence(error: UnreadableError) -> str:\n",
+            'def _sentence(error: UnreadableError) -> str:\n    """Say it."""\n',
         ),
     )
     assert scripts.hash() == before

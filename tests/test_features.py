@@ -25,7 +25,7 @@ from annulus.features.extraction import (
 )
 from annulus.features.ibsi_codes import ibsi_code
 from annulus.features.settings import Settings
-from annulus.imaging.reading import Image, read_image
+from annulus.imaging.reading import Image, read_image, write_mask
 
 ROOT = Path(__file__).parents[1]
 CASES = ROOT.parent / "shared" / "data" / "pyradiomics"
@@ -489,7 +489,7 @@ def cohort(folder, patients, statuses=None):
         for roi, inside in (("itr", tumour), ("ptr", ellipse((40, 50), (14, 16)) & ~tumour)):
             status = (statuses or {}).get((patient, roi), "ok")
             file = f"{patient}_{roi}.nrrd"
-            sitk.WriteImage(region(roi, "", inside, image).mask, str(folder / file))
+            write_mask(folder / file, region(roi, "", inside, image).mask)
             rois.append(
                 {**key, "roi": roi, "kind": KINDS[roi], "status": status,
                  "reason": "3 voxels, 50 needed", "mask_file": file}

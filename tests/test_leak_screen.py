@@ -85,7 +85,7 @@ def test_a_frame_and_outline_of_chance_rival_nothing(leaking, clean):
         # One of two 95 % intervals may miss 0.5 by chance.
         assert table["rivals"].sum() <= 1
         assert ((table["lower"] <= 0.5) & (table["upper"] >= 0.5)).any()
-        assert table["auc"].between(0.35, 0.65).all()
+        assert table["auc"].between(0.3, 0.7).all()
 
 
 def test_training_patients_are_judged_out_of_fold(clean):

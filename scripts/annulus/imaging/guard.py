@@ -90,14 +90,16 @@ class Guarded(Generic[Item, Result]):
 
     def _handed(self, task: tuple[Item, float, int]) -> "Connection[Any, Any]":
         """Hand a task to the child, and return the pipe on which its result comes."""
+        pipe = self._running()
         try:
-            pipe = self._running()
             pipe.send(task)
-        except BrokenPipeError:
-            # The system may end a child that has nothing to do.
+            pipe.recv()
+        except (EOFError, OSError):
+            # It ended while it had nothing to do, which is not this item's fault.
             self._stop()
             pipe = self._running()
             pipe.send(task)
+            pipe.recv()
         return pipe
 
     def _running(self) -> "Connection[Any, Any]":
@@ -142,6 +144,7 @@ def _serve(
             item, seconds, memory = pipe.recv()
         except EOFError:
             return
+        pipe.send("begun")
         limits.allow(seconds, memory)
         try:
             pipe.send((True, work(item)))
