@@ -6,8 +6,7 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
-from annulus.features.extraction import FAILURE_COLUMNS, extract_rows
-from annulus.features.settings import Settings
+from annulus.features.batches import FAILURE_COLUMNS, Extraction, extract_rows
 from annulus.tables import concat_csv, read_csv, write_csv, write_parquet
 
 inputs = snakemake.input
@@ -15,7 +14,7 @@ features, failures = extract_rows(
     read_csv(inputs.images),
     concat_csv(inputs.rois),
     read_csv(inputs.masks),
-    {image: Settings.of(content) for image, content in snakemake.params.settings.items()},
+    Extraction.of(snakemake.params.extraction, snakemake.params.settings),
     [Path(folder) for folder in inputs.roi_folders],
     Path(inputs.mask_folder),
 )

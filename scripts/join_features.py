@@ -14,14 +14,15 @@ from annulus.features.assembly import (
     dimensions_of,
     with_habitats,
 )
-from annulus.features.settings import Settings
+from annulus.features.batches import Extraction, with_controls
 from annulus.imaging.cohort_checks import usable_images
 from annulus.tables import concat_csv, read_csv, read_json, write_csv, write_parquet
 
 inputs, params = snakemake.input, snakemake.params
-settings = {image: Settings.of(content) for image, content in params.settings.items()}
+extraction = Extraction.of(params.extraction, params.settings)
+settings = extraction.settings
 dimensions = dimensions_of(read_csv(inputs.images))
-kinds, shares, habitats = params.kinds, None, None
+kinds, shares, habitats = with_controls(params.kinds, extraction.controls), None, None
 if inputs.get("habitats"):
     habitats = HabitatShares(params.habitat_image, read_json(inputs.habitats[0])["k"])
     kinds, shares = with_habitats(kinds, habitats.k), habitats.of(read_csv(inputs.rois))

@@ -22,7 +22,7 @@ rows = rate_rows(
     chosen_patients(training, ratings.patients, params.seed),
     ratings,
     Plan.of(params.regions, params.lesions),
-    {image: Settings.of(content) for image, content in params.settings.items()},
+    {image: Settings.of(content, params.mode) for image, content in params.settings.items()},
     Path(inputs.mask_folder),
     params.seed,
 )

@@ -18,6 +18,10 @@ from annulus.errors import StudyError
 
 Settings = dict[str, Any]
 
+# Z-scores of nearly all voxels, and the grey levels below which there is no texture.
+SPREAD_OF_SCORES = 3.0
+LEAST_GREY_LEVELS = 8
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -78,7 +82,9 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     for name in sorted({image["settings"] for image in design["images"].values() if "settings" in image}):
         path = folders.find("imaging", name)
         imaging[name] = read_yaml(path)
+        _refuse_vanishing(imaging[name], str(path))
         _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
+        _refuse_unsound(imaging[name], design["extraction"]["mode"], str(path))
     _refuse_contradictions(design)
     return StudyConfig(design, cohort, imaging)
 
@@ -179,11 +185,71 @@ def _nearest(name: str, known: list[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
+def _refuse_vanishing(content: Settings, where: str) -> None:
+    if "LBP3D" in (content.get("imageType") or {}):
+        raise StudyError(
+            f"{where}: imageType.LBP3D: with the pinned SciPy pyradiomics yields no such image and says "
+            "nothing. Leave it out, or take LBP2D."
+        )
+
+
+def _refuse_unsound(content: Settings, mode: str, where: str) -> None:
+    """Refuse settings that leave no texture, or that do not go together."""
+    setting, lines = content["setting"], []
+    within = "image" if setting["normalize"] else content["normalise_within"]
+    if setting["normalize"] and content["normalise_within"] == "tissue":
+        lines.append("normalise_within: tissue contradicts setting.normalize, which means the whole image.")
+    if mode == "compatible" and within == "tissue":
+        lines.append("normalise_within: tissue is not pyradiomics' own; the mode compatible cannot have it.")
+    if within != "none" and setting.get("binCount") is None:
+        spread = 2 * min(setting.get("removeOutliers") or SPREAD_OF_SCORES, SPREAD_OF_SCORES)
+        levels = int(spread * setting["normalizeScale"] / setting["binWidth"]) + 1
+        if levels < LEAST_GREY_LEVELS:
+            lines.append(
+                f"setting.binWidth: z-scores times normalizeScale ({setting['normalizeScale']:g}) span about "
+                f"{spread * setting['normalizeScale']:g}, so bins of {setting['binWidth']:g} leave {levels} "
+                f"grey level{'s' * (levels > 1)}; {LEAST_GREY_LEVELS} are needed. Set normalizeScale to 100, "
+                f"or a binWidth of {spread * setting['normalizeScale'] / 24:.2g}."
+            )
+    spacing = setting.get("resampledPixelSpacing") or []
+    across = len(spacing) - 1 - setting["force2Ddimension"]
+    if setting["force2D"] and len(spacing) == 3 and spacing[across] != 0:
+        lines.append(
+            f"setting.resampledPixelSpacing: with force2D slices are never mixed; {spacing[across]:g} "
+            "must be 0."
+        )
+    if lines:
+        raise StudyError("\n".join(f"{where}: {line}" for line in lines))
+
+
 def _refuse_contradictions(design: Settings) -> None:
     """Refuse what a schema cannot say: names that refer to nothing."""
     rois, lines = design["regions"]["rois"], list[str]()
     lines += _region_contradictions(design)
-    signed = [*rois, *(["habitats"] if "habitats" in design["regions"] else [])]
+    controls = design["extraction"]["controls"]
+    lines += [
+        f"extraction.controls.{control}: the region {roi!r} is not known{_nearest(roi, list(rois))}. "
+        f"Known: {', '.join(rois)}."
+        for control, named in controls.items()
+        for roi in named
+        if roi not in rois
+    ]
+    lines += [
+        f"images.{name}.scale_with: the image {other!r} is not known"
+        f"{_nearest(other, list(design['images']))}."
+        for name, image in design["images"].items()
+        for other in image["scale_with"]
+        if other not in design["images"]
+    ]
+    if design["extraction"]["mode"] == "compatible" and any(
+        i["scale_with"] for i in design["images"].values()
+    ):
+        lines.append("images: scale_with is not pyradiomics' own; the mode compatible cannot have it.")
+    signed = [
+        *rois,
+        *(["habitats"] if "habitats" in design["regions"] else []),
+        *(f"{roi}{control}" for control, named in controls.items() for roi in named),
+    ]
     for task, plan in design["tasks"].items():
         for roi in plan["signatures"]:
             if roi not in signed:

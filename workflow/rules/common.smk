@@ -65,6 +65,11 @@ else:
 # Masks and pictures made from data that may not be handed on stay out of the results.
 KEPT = RESULTS if COHORT["redistribution"] else f"work/{DESIGN['name']}"
 EXTRACTED = {name: image for name, image in DESIGN["images"].items() if "settings" in image}
+EXTRACTION = {
+    **DESIGN["extraction"],
+    "scale_with": {name: image["scale_with"] for name, image in EXTRACTED.items()},
+    "seed": DESIGN["seed"],
+}
 SETTINGS = {name: STUDY.imaging[image["settings"]] for name, image in EXTRACTED.items()}
 
 

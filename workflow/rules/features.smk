@@ -22,6 +22,7 @@ rule extract_features:
         mem_mb=2000,
     params:
         settings=SETTINGS,
+        extraction=EXTRACTION,
         folders=chunk_folders,
         code=code_of("extract_features.py"),
     script:
@@ -48,6 +49,7 @@ rule join_features:
         mem_mb=4000,
     params:
         settings=SETTINGS,
+        extraction=EXTRACTION,
         several={name: image["several"] for name, image in EXTRACTED.items()},
         kinds={name: region_kinds(name) for name in EXTRACTED},
         habitat_image=DESIGN["regions"].get("habitats", {}).get("image", ""),

@@ -21,6 +21,7 @@ rule rate_features:
         regions=REGIONS,
         lesions={name: image["lesion"] for name, image in EXTRACTED.items()},
         settings=SETTINGS,
+        mode=EXTRACTION["mode"],
         folders=chunk_folders,
         seed=DESIGN["seed"],
         code=code_of("rate_features.py"),

@@ -12,7 +12,7 @@ from annulus.features.settings import Settings
 KEYS = ["patient_id", "timepoint"]
 CATALOGUE_COLUMNS = [
     "column", "image", "roi", "filter", "class", "feature", "ibsi_code", "settings_sha256",
-    "missing", "constant",
+    "mode", "missing", "constant",
 ]  # fmt: skip
 
 
@@ -143,6 +143,7 @@ def catalogue(
             "feature": parts[2],
             "ibsi_code": ibsi_code(parts[1], parts[2]),
             "settings_sha256": settings[image].sha256,
+            "mode": settings[image].mode,
         }
         for image in settings
         for column, roi, parts in _columns(image, kinds, settings, dimensions)
@@ -157,6 +158,7 @@ def catalogue(
             "feature": feature,
             "ibsi_code": "",
             "settings_sha256": settings[shares.image].sha256,
+            "mode": "",
         }
         for shares in ([shares] if shares else [])
         for column, roi, feature in shares.columns()

@@ -15,12 +15,13 @@ import pandas as pd
 import SimpleITK as sitk
 
 from annulus.errors import StudyError
-from annulus.features.extraction import CannotExtract, RegionMask, extract_image
+from annulus.features.extraction import extract_image
+from annulus.features.grids import CannotExtract, RegionMask
 from annulus.features.settings import Settings
 from annulus.features.stability import icc_table
 from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb, seed_of
 from annulus.imaging.qc import IMAGE_KEY, NODE_ROLES, TISSUE_ROLE, TUMOUR_ROLES
-from annulus.imaging.reading import Image, on_grid_of, read_again, read_written
+from annulus.imaging.reading import Image, read_again, read_written
 from annulus.imaging.regions import LESION_KINDS, Outlines, Plan, allowed_tissue, build_regions
 
 logger = logging.getLogger(__name__)
@@ -201,7 +202,7 @@ def _features(
             if of in masks:
                 built = build_regions(masks[of], allowed, image.spacing, known, plan.around(of))
                 regions += [
-                    RegionMask(b.region.name, b.region.kind, on_grid_of(b.mask, image))
+                    RegionMask.of(b.region.name, b.region.kind, b.mask)
                     for b in built
                     if b.region.kind in LESION_KINDS or b.voxels
                 ]

@@ -22,41 +22,69 @@ FILTER_NAMES = {
     "Logarithm": "logarithm",
     "Exponential": "exponential",
     "Gradient": "gradient",
+    "LBP2D": "lbp-2D",
 }
+# What pyradiomics fills in for a parameter file that does not say otherwise.
+DEFAULTS: Mapping[str, Any] = {
+    "minimumROIDimensions": 2,
+    "minimumROISize": None,
+    "normalize": False,
+    "normalizeScale": 1,
+    "removeOutliers": None,
+    "resampledPixelSpacing": None,
+    "interpolator": "sitkBSpline",
+    "preCrop": False,
+    "padDistance": 5,
+    "distances": [1],
+    "force2D": False,
+    "force2Ddimension": 0,
+    "resegmentRange": None,
+}
+# What quality control or the manifest decides instead.
+WITHOUT_EFFECT = ("label", "label_channel", "geometryTolerance", "correctMask", "additionalInfo")
+
 # Only a lesion has a shape of its own; a ring's is that of the lesion inside it.
 SHAPED = ("tumour", "node")
-SHAPE_CLASSES = {2: "shape2D", 3: "shape"}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """One kind of image's extraction settings: a file of ``config/imaging/``, checked by its schema."""
+    """One kind of image's extraction settings: a file of ``config/imaging/``, checked by its schema.
+
+    ``mode`` is ``shared`` or ``compatible``; see docs/features.md.
+    """
 
     image_types: Mapping[str, Mapping[str, Any]]
     feature_classes: Mapping[str, list[str] | None]
     setting: Mapping[str, Any]
     normalise_within: str
     preparation: Preparation
+    mode: str
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> "Settings":
+    def of(cls, content: Mapping[str, Any], mode: str = "shared") -> "Settings":
         """Read the content of a settings file."""
+        given = {key: value for key, value in content["setting"].items() if key not in WITHOUT_EFFECT}
+        preparation = Preparation.of(content)
         return cls(
             image_types={name: args or {} for name, args in content["imageType"].items()},
             feature_classes=dict(content["featureClass"]),
-            setting=dict(content["setting"]),
-            normalise_within=content.get("normalise_within", "none"),
-            preparation=Preparation.of(content),
+            setting={**DEFAULTS, **given},
+            normalise_within=preparation.normalise_within,
+            preparation=preparation,
+            mode=mode,
         )
 
     @property
     def sha256(self) -> str:
         """Hash of everything that decides the values."""
-        content = json.dumps(
-            [self.image_types, self.feature_classes, self.setting, self.normalise_within],
-            sort_keys=True,
-        )
-        return hashlib.sha256(content.encode()).hexdigest()
+        parts = [self.image_types, self.feature_classes, self.setting, self.normalise_within, self.mode]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Pixel size after resampling along x, y (and z) in mm, 0 for the image's own; empty for none."""
+        return self.preparation.spacing_mm
 
     def filters(self, dimension: int) -> list[str]:
         """Name the filtered images that these settings yield, in pyradiomics' own words."""
@@ -64,11 +92,21 @@ class Settings:
 
     def _filters_of(self, kind: str, dimension: int) -> list[str]:
         if kind == "Wavelet":
-            return [f"wavelet-{band}" for band in WAVELET_BANDS[dimension]]
+            return list(self._wavelet_bands(dimension))
         if kind == "LoG":
             sigmas = self.image_types[kind]["sigma"]
             return [f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D" for sigma in sigmas]
         return [FILTER_NAMES[kind]]
+
+    def _wavelet_bands(self, dimension: int) -> Iterator[str]:
+        levels = self.image_types["Wavelet"].get("level", self.setting.get("level", 1))
+        flat = self.setting["force2D"] and dimension == 3
+        bands = WAVELET_BANDS[dimension - int(flat)]
+        for level in range(1, levels + 1):
+            number = "" if level == 1 else str(level)
+            # Only the last level keeps its approximation, the band of low passes alone.
+            yield from (f"wavelet{number}-{band}" for band in bands[1:])
+        yield f"wavelet{'' if levels == 1 else levels}-{bands[0]}"
 
     def texture_features(self) -> dict[str, list[str]]:
         """Return the features of every class but shape."""
@@ -78,19 +116,22 @@ class Settings:
             if not name.startswith("shape")
         }
 
-    def shape_features(self, dimension: int) -> tuple[str, list[str]] | None:
-        """Return the shape class for images of ``dimension`` and its features, where asked for."""
-        name = SHAPE_CLASSES[dimension]
-        if name not in self.feature_classes:
-            return None
-        return name, _features_of(name, self.feature_classes[name])
+    def shape_features(self, dimension: int) -> dict[str, list[str]]:
+        """Return the features of the shape classes that images of ``dimension`` have."""
+        flat = dimension == 2 or self.setting["force2D"]
+        possible = [name for name, has in (("shape", dimension == 3), ("shape2D", flat)) if has]
+        return {
+            name: _features_of(name, self.feature_classes[name])
+            for name in possible
+            if name in self.feature_classes
+        }
 
     def columns(self, dimension: int, kind: str) -> Iterator[tuple[str, str, str]]:
         """Yield filter, class and feature of every value of one region of ``kind``."""
-        shape = self.shape_features(dimension)
-        if kind in SHAPED and shape:
-            for feature in shape[1]:
-                yield "original", shape[0], feature
+        if kind in SHAPED:
+            for name, features in self.shape_features(dimension).items():
+                for feature in features:
+                    yield "original", name, feature
         for image in self.filters(dimension):
             for name, features in self.texture_features().items():
                 for feature in features:
@@ -103,7 +144,7 @@ def _features_of(name: str, wanted: list[str] | None) -> list[str]:
         for feature, deprecated in getFeatureClasses()[name].getFeatureNames().items()
         if not deprecated
     ]
-    if wanted is None:
+    if not wanted:
         return known
     unknown = sorted(set(wanted) - set(known))
     if unknown:

@@ -3,7 +3,7 @@
 Quality control foresees with it what extraction then does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class Preparation:
     """
 
     normalise_within: str = "none"
-    scale: float = 100.0
+    scale: float = 1.0
     outlier_limit: float | None = None
     bin_width: float | None = None
     spacing_mm: tuple[float, ...] = ()
@@ -41,10 +41,11 @@ class Preparation:
         """Read the content of an imaging settings file."""
         setting = content["setting"]
         log = content["imageType"].get("LoG") or {}
-        binned = "binCount" not in setting
+        binned = setting.get("binCount") is None
+        within = content.get("normalise_within", "none")
         return cls(
-            normalise_within=content.get("normalise_within", "none"),
-            scale=setting.get("normalizeScale", 100.0),
+            normalise_within="image" if setting.get("normalize") else within,
+            scale=setting.get("normalizeScale", 1.0),
             outlier_limit=setting.get("removeOutliers"),
             bin_width=setting.get("binWidth", 25.0) if binned else None,
             spacing_mm=tuple(setting.get("resampledPixelSpacing") or ()),
@@ -66,27 +67,58 @@ def reference_tissue(tissue: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 
 def grey_scale(
-    values: np.ndarray, reference: np.ndarray | None, preparation: Preparation
+    images: Iterable[np.ndarray], reference: np.ndarray | None, preparation: Preparation
 ) -> tuple[float, float] | None:
     """Return the mean and standard deviation that an image is normalised by; None where it is not.
 
-    ``reference`` marks the tissue that is the scale when normalising within it. Raises
-    CannotPrepareError when there is none, or it is too small or constant.
+    ``images`` are the image and others that share its scale (phases of one examination); ``reference``
+    marks the tissue that is the scale when normalising within it. Raises CannotPrepareError when there is
+    none, or it is too small or constant.
     """
     if preparation.normalise_within == "none":
         return None
-    scale = values
-    if preparation.normalise_within == "tissue":
-        if reference is None:
-            raise CannotPrepareError("there is no usable breast mask to normalise within")
-        scale = values[reference]
-    if scale.size < LEAST_REFERENCE_VOXELS:
+    moments = Moments()
+    for values in images:
+        if preparation.normalise_within == "tissue":
+            if reference is None:
+                raise CannotPrepareError("there is no usable breast mask to normalise within")
+            if reference.shape != values.shape:
+                raise CannotPrepareError(
+                    "the images that share a grey scale differ in size from the breast mask"
+                )
+            slices = zip(_slices(values), _slices(reference), strict=True)
+            moments = _added(moments, (part[inside] for part, inside in slices))
+        else:
+            moments = _added(moments, _slices(values))
+    if moments.count < LEAST_REFERENCE_VOXELS or not moments.squares > 0:
         raise CannotPrepareError("the tissue outside the regions is too small or constant to normalise by")
-    scale = scale.ravel().astype(np.float64)
-    deviation = float(scale.std(ddof=1))
-    if not deviation > 0:
-        raise CannotPrepareError("the tissue outside the regions is too small or constant to normalise by")
-    return float(scale.mean()), deviation
+    return moments.mean, float(np.sqrt(moments.squares / (moments.count - 1)))
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Number, mean and sum of squared deviations of grey values."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+
+
+def _slices(values: np.ndarray) -> np.ndarray:
+    return values.reshape(-1, *values.shape[-2:])
+
+
+def _added(moments: Moments, slices: Iterable[np.ndarray]) -> Moments:
+    """Add an image slice by slice (Chan, Golub & LeVeque 1983), never all of it in floating point."""
+    for values in slices:
+        own = values.ravel().astype(np.float64)
+        if not own.size:
+            continue
+        count, mean = moments.count + own.size, float(own.mean())
+        step = mean - moments.mean
+        squares = float(((own - mean) ** 2).sum()) + step**2 * moments.count * own.size / count
+        moments = Moments(count, moments.mean + step * own.size / count, moments.squares + squares)
+    return moments
 
 
 def normalised(values: np.ndarray, scale: tuple[float, float] | None, preparation: Preparation) -> np.ndarray:

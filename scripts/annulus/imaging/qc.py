@@ -314,7 +314,7 @@ class Subject:
         if self.preparation.normalise_within == "tissue" and self.breast is not None:
             reference = reference_tissue(self.breast, lesion.cut.whole())
         try:
-            scale = grey_scale(self.image.array, reference, self.preparation)
+            scale = grey_scale([self.image.array], reference, self.preparation)
         except CannotPrepareError:
             # Extraction says so, for the whole image.
             return

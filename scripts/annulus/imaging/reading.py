@@ -261,6 +261,13 @@ def write_part(path: str | Path, part: np.ndarray, corner: Sequence[int], grid: 
     partial.replace(target)
 
 
+def read_part(path: str | Path) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Read a mask that ``write_mask`` wrote: what is set, and where in the whole mask it begins."""
+    cut = sitk.ReadImage(str(path))
+    corner = [int(word) for word in cut.GetMetaData("whole_corner").split()]
+    return sitk.GetArrayFromImage(cut) > 0, tuple(corner[::-1])
+
+
 def read_written(path: str | Path) -> Image:
     """Read a mask that ``write_mask`` wrote, on the whole grid of its image."""
     cut = sitk.ReadImage(str(path))
