@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from annulus.features.filters import CannotFilterError, Filtered, filtered_images
 from annulus.features.grids import CannotExtract, Placed, RegionMask, Stage, stages
 from annulus.features.settings import SHAPED, Settings
-from annulus.features.textures import SHAPE_CLASSES, Crop, FeatureError, computed, texture_features
+from annulus.features.textures import SHAPE_CLASSES, FeatureError, computed, texture_features
 from annulus.imaging.reading import Image
 
 Values = dict[str, float]
@@ -60,12 +60,13 @@ def _add_shape(values: Values, reasons: Reasons, stage: Stage, placed: Placed, s
     region = placed.outline
     if region.kind not in SHAPED:
         return
-    part = np.zeros(region.part.shape, dtype=np.uint8)
-    image, mask = Crop(part, region.part, stage.pixels.GetSpacing()).images()
+    # Shape asks the image for its spacing alone.
+    image = sitk.Image(region.labels)
+    image.SetSpacing(stage.pixels.GetSpacing())
     for name, features in settings.shape_features(stage.pixels.GetDimension()).items():
         prefix = f"{region.name}_original_{name}"
         try:
-            found = computed(SHAPE_CLASSES[name], features, image, mask, settings.setting)
+            found = computed(SHAPE_CLASSES[name], features, image, region.labels, settings.setting)
         except FeatureError as error:
             reasons[prefix] = str(error)
         else:
@@ -76,9 +77,15 @@ def _add_textures(
     values: Values, reasons: Reasons, stage: Stage, filtered: Filtered, region: RegionMask, settings: Settings
 ) -> None:
     place = region.window.within(stage.view.window)
-    crop = Crop(filtered.values[place.slices], region.part, stage.pixels.GetSpacing())
-    fast = settings.mode == "shared"
-    for name, found in texture_features(crop, settings.texture_features(), filtered.setting, fast):
+    found_by_class = texture_features(
+        filtered.values[place.slices],
+        region.labels,
+        stage.pixels.GetSpacing(),
+        settings.texture_features(),
+        filtered.setting,
+        symmetric_mcc=settings.mode == "shared",
+    )
+    for name, found in found_by_class:
         prefix = f"{region.name}_{filtered.name}_{name}"
         if isinstance(found, FeatureError):
             reasons[prefix] = str(found)

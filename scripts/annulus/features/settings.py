@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from radiomics import getFeatureClasses
@@ -138,14 +139,17 @@ class Settings:
                     yield image, name, feature
 
 
+@cache
+def _known_features(name: str) -> tuple[str, ...]:
+    # pyradiomics finds them by reflection, which is slow when done for every region.
+    found = getFeatureClasses()[name].getFeatureNames()
+    return tuple(feature for feature, deprecated in found.items() if not deprecated)
+
+
 def _features_of(name: str, wanted: list[str] | None) -> list[str]:
-    known = [
-        feature
-        for feature, deprecated in getFeatureClasses()[name].getFeatureNames().items()
-        if not deprecated
-    ]
+    known = _known_features(name)
     if not wanted:
-        return known
+        return list(known)
     unknown = sorted(set(wanted) - set(known))
     if unknown:
         raise StudyError(

@@ -71,35 +71,27 @@ def _bin_edges(wanted: np.ndarray, setting: Mapping[str, Any]) -> np.ndarray:
     return edges
 
 
-@dataclass(frozen=True)
-class Crop:
-    """A filtered image and a region, cut to the region: arrays of one shape and the spacing (x, y, z)."""
-
-    values: np.ndarray
-    inside: np.ndarray
-    spacing: tuple[float, ...]
-
-    def images(self) -> tuple[sitk.Image, sitk.Image]:
-        """Return the image and the region (1 inside, 0 outside) as pyradiomics takes them."""
-        pair = sitk.GetImageFromArray(self.values), sitk.GetImageFromArray(self.inside.astype(np.uint32))
-        for image in pair:
-            image.SetSpacing(self.spacing)
-        return pair
-
-
 class FeatureError(Exception):
     """A class of features that a region does not have; the message says why."""
 
 
 def texture_features(
-    crop: Crop, wanted: Mapping[str, Sequence[str]], setting: Mapping[str, Any], symmetric_mcc: bool
+    values: np.ndarray,
+    mask: sitk.Image,
+    spacing: Sequence[float],
+    wanted: Mapping[str, Sequence[str]],
+    setting: Mapping[str, Any],
+    symmetric_mcc: bool,
 ) -> Iterator[tuple[str, dict[str, float] | FeatureError]]:
     """Yield every class of ``wanted`` with its features' values, or with why there are none.
 
-    ``setting`` is pyradiomics'. ``symmetric_mcc`` asks for the fast maximal correlation coefficient.
+    ``values`` is the filtered image cut to the region, ``mask`` the region (1 inside, 0 outside),
+    ``spacing`` (x, y, z) in mm. ``setting`` is pyradiomics'. ``symmetric_mcc`` asks for the fast maximal
+    correlation coefficient.
     """
-    image, mask = crop.images()
-    levels = GreyLevels.of(crop.values, crop.inside, setting)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing(spacing)
+    levels = GreyLevels.of(values, sitk.GetArrayViewFromImage(mask) > 0, setting)
     classes = FAST_CLASSES if symmetric_mcc else EXACT_CLASSES
     for name, features in wanted.items():
         try:
