@@ -48,6 +48,9 @@ INDEX_DECIMALS = 6
 
 OUTLINES = {"polygon", "polyline"}
 
+# Along a side of a picture; what is drawn farther away is damage.
+FARTHEST_PIXEL = 1e6
+
 
 @dataclass(frozen=True)
 class _Structure:
@@ -429,13 +432,19 @@ def _shapes(path: Path, image_name: str) -> list[Mapping[str, Any]]:
             f"{path} is no table of VGG Image Annotator: it needs the columns filename and "
             "region_shape_attributes. Export the annotations as CSV"
         )
-    rows = table[table[names].map(_stem) == _stem(image_name)]
+    rows = table[table[names].fillna("").map(_stem) == _stem(image_name)]
     try:
-        return [json.loads(text or "{}") for text in rows["region_shape_attributes"]]
-    except ValueError:
+        shapes = [json.loads(text or "{}") for text in rows["region_shape_attributes"].fillna("")]
+    except (ValueError, RecursionError):
         raise UnreadableError(
             f"{path}: region_shape_attributes of the image {image_name} is not valid JSON; export it again"
         ) from None
+    if not all(isinstance(shape, dict) for shape in shapes):
+        raise UnreadableError(
+            f"{path}: region_shape_attributes of the image {image_name} is no shape with a name and its "
+            "numbers; export it again"
+        )
+    return shapes
 
 
 def _stem(name: str) -> str:
@@ -447,27 +456,38 @@ def _drawn(shape: Mapping[str, Any], size: tuple[int, int], path: Path) -> np.nd
     name = shape.get("name")
     try:
         if name in OUTLINES:
-            points = np.array([shape["all_points_x"], shape["all_points_y"]], dtype=float).T
+            points = _places([shape["all_points_x"], shape["all_points_y"]]).T
+            if points.ndim != 2:
+                raise ValueError("a point has more than two numbers, or the points are none")
             return inside([points], size)
         if name == "rect":
-            x, y, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))
+            x, y, width, height = _places([shape[key] for key in ("x", "y", "width", "height")])
             right, lower = x + width, y + height
             return inside([np.array([(x, y), (right, y), (right, lower), (x, lower)])], size)
         if name == "circle":
-            return _ellipse(shape, float(shape["r"]), float(shape["r"]), size)
+            return _ellipse(shape, ("r", "r"), size)
         if name == "ellipse":
-            return _ellipse(shape, float(shape["rx"]), float(shape["ry"]), size)
-    except (KeyError, TypeError, ValueError):
+            return _ellipse(shape, ("rx", "ry"), size)
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UnreadableError(
-            f"{path}: a {name} lacks its numbers, or they are not numbers; export it again"
+            f"{path}: a {name} lacks its numbers, or they are no places on a picture; export it again"
         ) from None
     return None
 
 
-def _ellipse(shape: Mapping[str, Any], rx: float, ry: float, size: tuple[int, int]) -> np.ndarray:
+def _places(numbers: Sequence[Any]) -> np.ndarray:
+    """Return numbers as an array; raises ValueError for those that no picture is large enough for."""
+    places = np.array(numbers, dtype=float)
+    if not (np.abs(places) <= FARTHEST_PIXEL).all():
+        raise ValueError("a number is not finite, or beyond every picture")
+    return places
+
+
+def _ellipse(shape: Mapping[str, Any], radii: tuple[str, str], size: tuple[int, int]) -> np.ndarray:
     rows, columns = np.ogrid[: size[0], : size[1]]
-    x, y = columns - float(shape["cx"]), rows - float(shape["cy"])
-    turn = float(shape.get("theta") or 0)
+    numbers = [shape["cx"], shape["cy"], shape.get("theta") or 0, *(shape[key] for key in radii)]
+    cx, cy, turn, rx, ry = _places(numbers)
+    x, y = columns - cx, rows - cy
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     held: np.ndarray = (along * ry) ** 2 + (across * rx) ** 2 <= (rx * ry) ** 2
     return held & (rx * ry > 0)
