@@ -37,6 +37,7 @@ from annulus.imaging.preparing import (
 from annulus.imaging.reading import (
     KEPT_SPACING,
     Image,
+    described_grid,
     on_grid_of,
     read_image,
     read_mask,
@@ -471,19 +472,11 @@ def _size(rows: Sequence[Row]) -> int:
 
 
 def _grid_message(image: Image, mask: Image) -> str:
-    def described(read: Image) -> str:
-        size = " x ".join(map(str, read.pixels.GetSize()))
-        if read.spacing_source == "unknown":
-            return f"{size} pixels"
-        spacing = " x ".join(f"{length:g}" for length in read.spacing)
-        origin = ", ".join(f"{place:g}" for place in read.pixels.GetOrigin())
-        return f"{size} pixels of {spacing} mm from ({origin})"
-
     turned = mask.pixels.GetDimension() == image.pixels.GetDimension() and not np.allclose(
         mask.pixels.GetDirection(), image.pixels.GetDirection(), atol=1e-3
     )
     direction = ", turned against it" if turned else ""
-    return f"The image has {described(image)}, the mask {described(mask)}{direction}."
+    return f"The image has {described_grid(image)}, the mask {described_grid(mask)}{direction}."
 
 
 def _spacing_facts(image: Image) -> dict[str, object]:
