@@ -485,6 +485,16 @@ def test_rounding_loses_no_pixel_of_a_contour_through_pixel_centres(tmp_path, an
         assert np.array_equal(array(read_segmentation(path, "", image))[2], expected)
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_segmentation_that_lost_frames_is_cut_short_and_not_beside_the_image(study, tmp_path, left):
+    _, files, image = study
+    made = dcmread(write_seg(tmp_path / "cut.dcm", files, MASKS))
+    frames = int(made.NumberOfFrames)
+    made.PerFrameFunctionalGroupsSequence = made.PerFrameFunctionalGroupsSequence[:left]
+    made.save_as(tmp_path / "cut.dcm")
+    refusal("", f"describes {left} of its {frames} frames", path=tmp_path / "cut.dcm", label="1", image=image)
+
+
 # Drawn shapes
 
 BLANK = sitk.GetImageFromArray(np.zeros((40, 60), np.float32))

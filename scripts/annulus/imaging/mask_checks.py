@@ -18,6 +18,9 @@ from annulus.imaging.frame import saturated_share
 from annulus.imaging.preparing import Preparation
 from annulus.imaging.reading import Image
 
+# More values than this, or fractions, are hardly labels.
+MOST_LABELS = 32
+
 # Less than this share of the longest extent is rounding.
 FLAT = 1e-9
 
@@ -106,9 +109,14 @@ def several_labels(lesion: Lesion) -> None:
     mended = lesion.inside != 0
     if len(labels) > 1 and not _is_soft_edge(labels):
         shown = ", ".join(f"{label:g}" for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
+        what = f"The mask holds {len(labels)} values ({shown})"
+        graded = len(labels) > MOST_LABELS or bool(np.any(labels != np.round(labels)))
         lesion.mend(
             "several_labels",
-            f"The mask holds {len(labels)} values ({shown}). Choose one by label in the image manifest.",
+            f"{what}, as an image or a map of probability does. Save the outline as 0 and 1, or choose one "
+            "value by label in the image manifest."
+            if graded
+            else f"{what}. Choose one by label in the image manifest.",
             len(labels),
             mended,
             "united the labels",

@@ -35,6 +35,7 @@ from annulus.imaging.preparing import (
     reference_tissue,
 )
 from annulus.imaging.reading import (
+    GIVEN_SPACING,
     KEPT_SPACING,
     Image,
     described_grid,
@@ -394,10 +395,12 @@ def _read_subject(row: Row, control: Control) -> tuple[Subject | Finding, dict[s
 
 def _unusable_image(image: Image, policy: Policy) -> Finding | None:
     if policy.needs_spacing and image.spacing_source == "unknown":
+        needed = GIVEN_SPACING[: len(image.spacing)]
         return policy.found(
             "unknown_spacing",
-            "The pixel size is unknown, so a ring in mm is refused. Give pixel_spacing_x_mm and "
-            "pixel_spacing_y_mm in the image manifest, or set regions.unit to px or fraction.",
+            "The pixel size is unknown, so a ring in mm is refused. Give "
+            f"{', '.join(needed[:-1])} and {needed[-1]} in the image manifest, or set regions.unit to px or "
+            "fraction.",
         )
     low, high = image.array.min(), image.array.max()
     if not (np.isfinite(low) and np.isfinite(high)):

@@ -104,7 +104,7 @@ def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Imag
     colour = pixels if pixels.GetNumberOfComponentsPerPixel() > 1 else None
     if colour is not None:
         pixels = _luminance(pixels, place)
-    pixels, colour = _flat(pixels), None if colour is None else _flat(colour)
+    pixels, colour = _flat(pixels, place), None if colour is None else _flat(colour, place)
     source = "header"
     if not known:
         spacing = _given_spacing(row, pixels.GetDimension())
@@ -151,7 +151,7 @@ def _read_one_mask(path: Path, image: Image | None, label: str) -> Image:
     if path.suffix.lower() == ".csv" and image is not None:
         return Image(read_polygons(path, Path(image.path).name, image.pixels), "header", _hash([path]))
     if image is not None and is_segmentation(path):
-        found = _flat(read_segmentation(path, label, image.pixels))
+        found = _flat(read_segmentation(path, label, image.pixels), path)
         return Image(found, "header", _hash([path]))
     if is_dicom(path):
         dicom = read_dicom(path)
@@ -159,7 +159,7 @@ def _read_one_mask(path: Path, image: Image | None, label: str) -> Image:
     else:
         pixels, sha256 = _read(path)
         known = _spacing_known(path, pixels)
-    pixels = _flat(_one_channel(pixels))
+    pixels = _flat(_one_channel(pixels), path)
     if path.suffix.lower() in LOSSY:
         pixels = _without_smear(pixels, path)
     if label:
@@ -314,7 +314,7 @@ def _refuse_missing(path: str | Path) -> None:
     # An empty path would be the working directory.
     if not str(path) or not Path(path).exists():
         raise UnreadableError(f"there is no file {path}", "missing_file")
-    if Path(path).is_file() and not size_on_disk(path):
+    if Path(path).is_file() and not Path(path).stat().st_size:
         raise UnreadableError(f"{path} is empty: it has no bytes.")
 
 
@@ -481,12 +481,13 @@ def _luminance(pixels: sitk.Image, path: Path) -> sitk.Image:
     return parts[0] + parts[1] + parts[2]
 
 
-def _flat(pixels: sitk.Image) -> sitk.Image:
+def _flat(pixels: sitk.Image, path: Path) -> sitk.Image:
     if pixels.GetDimension() == 3 and pixels.GetSize()[2] == 1:
         return pixels[:, :, 0]
     if pixels.GetDimension() not in (2, 3):
         raise UnreadableError(
-            f"an image of {pixels.GetDimension()} dimensions was found; give each phase a file"
+            f"{path} has {pixels.GetDimension()} dimensions, as several phases in one file have; give each "
+            "phase a file of its own"
         )
     return pixels
 

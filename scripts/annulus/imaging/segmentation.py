@@ -171,6 +171,7 @@ def inside(polygons: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray
 
 
 def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> sitk.Image:
+    _refuse_lost_frames(path, header)
     segments = [_segment(item) for item in header.get("SegmentSequence") or []]
     labels_map = header.SOPClassUID == LABEL_MAP
     # In a label map 0 is the background, which may be listed.
@@ -179,7 +180,11 @@ def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> 
         frame for frame in range(number_of_frames(header)) if labels_map or _is_of(header, frame, segment)
     ]
     if not frames:
-        raise UnreadableError(f"segment {segment} of {path} has no frames: nothing was drawn", "empty_mask")
+        raise UnreadableError(
+            f"{path}: segment {segment} has no frames, so nothing was drawn. Draw it, or choose another "
+            "segment by label in the image manifest",
+            "empty_mask",
+        )
     refuse_too_large(len(frames) * int(header.Rows) * int(header.Columns), path)
     grid = _grid_of(image)
     slots = _slots(header, frames, grid)
@@ -191,10 +196,21 @@ def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> 
             mask[slot] |= _held(values, header, segment)
     except Exception:
         raise UnreadableError(
-            f"the pixels of {path} cannot be decoded; export it uncompressed",
+            f"the pixels of {path} are cut short or cannot be decoded; copy it again, or export it "
+            "uncompressed",
             "undecodable_pixels",
         ) from None
     return _on_image(mask, image)
+
+
+def _refuse_lost_frames(path: Path, header: Dataset) -> None:
+    """Refuse a file that does not describe all of its frames: where a header ends, pydicom stops quietly."""
+    described, frames = len(header.get("PerFrameFunctionalGroupsSequence") or []), number_of_frames(header)
+    if described != frames and (described or frames > 1):
+        raise UnreadableError(
+            f"{path} is cut short or damaged: it describes {described} of its {frames} frames. Copy or "
+            "export it again"
+        )
 
 
 def _stored(path: Path, header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray]:
@@ -366,7 +382,8 @@ def _from_contours(path: Path, header: Dataset, label: str, image: sitk.Image) -
     contours = _contours(header, region)
     if not contours:
         raise UnreadableError(
-            f"region {region} of {path} has no closed contour; points and open lines enclose nothing",
+            f"{path}: region {region} has no closed contour, and points and open lines enclose nothing. Draw "
+            "its outline, or choose another region by label in the image manifest",
             "empty_mask",
         )
     grid = _grid_of(image)
@@ -408,7 +425,7 @@ def _slot(depths: np.ndarray, grid: _Grid, region: _Structure, path: Path) -> in
         return slot
     distance = off * float(np.linalg.norm(grid.axes[:, 2]))
     raise UnreadableError(
-        f"a contour of region {region} of {path} lies {distance:.3g} mm off the nearest slice of the image "
+        f"{path}: a contour of region {region} lies {distance:.3g} mm off the nearest slice of the image "
         f"(slice {slot + 1} of {grid.size[2]}). Give the series on which the contours were drawn",
         "grid_mismatch",
     )
