@@ -2,8 +2,10 @@
 
 import numpy as np
 import pandas as pd
+import SimpleITK as sitk
 
-from annulus.figures.thumbnails import SIDE_PX, Outline, drawn, region_colours
+from annulus.figures import thumbnails
+from annulus.figures.thumbnails import SIDE_PX, Outline, draw_rows, drawn, region_colours
 from annulus.reporting.gallery import cards, render_gallery
 
 KEY = ["patient_id", "timepoint", "image_id"]
@@ -91,3 +93,31 @@ def test_an_image_without_any_region_and_a_constant_one_can_be_drawn():
 def test_a_region_keeps_its_colour():
     assert region_colours(["a", "b"])["a"] == region_colours(["a"])["a"]
     assert len(set(region_colours("abcdefg").values())) == 7
+
+
+def test_what_quality_control_could_not_read_is_not_opened_again(tmp_path, monkeypatch):
+    sitk.WriteImage(sitk.Image([40, 30], sitk.sitkUInt8), str(tmp_path / "a.png"))
+    (tmp_path / "gone.png").write_bytes(b"no picture")
+    columns = "image", "image_path", "dimension", "spacing_x_mm", "spacing_y_mm"
+    rows = [
+        ("a", "baseline", "a1", "us", str(tmp_path / "a.png"), 2, None, None),
+        ("b", "baseline", "b1", "us", str(tmp_path / "damaged.png"), None, None, None),
+        ("c", "baseline", "c1", "us", str(tmp_path / "gone.png"), 2, None, None),
+    ]
+    opened, reader = [], thumbnails.read_again
+
+    def read(facts):
+        opened.append(facts["patient_id"])
+        return reader(facts)
+
+    monkeypatch.setattr(thumbnails, "read_again", read)
+    masks = table([], "mask_file", "mask_role")
+    rois = table([], "voxels", "mask_file", "kind", "outer", "roi")
+    found = draw_rows(table(rows, *columns), masks, rois, {}, tmp_path, [], tmp_path / "pictures")
+    # One that has changed since costs its own picture alone.
+    assert opened == ["a", "c"]
+    assert [row["patient_id"] for row in found] == ["a"]
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
+    pictures = pd.DataFrame(found)
+    page = cards(MASKS, FINDINGS, ROIS, pictures)
+    assert {card["patient"]: card["thumbnail"] != "" for card in page}["b"] is False

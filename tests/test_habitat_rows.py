@@ -1,12 +1,14 @@
 """Voxels drawn from, and habitats divided in, a chunk of tiny SYNTHETIC patients whose truth is planted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from annulus.imaging.habitat_rows import REGISTRATION_KEYS, HabitatPlan, divide_rows, sample_rows
 from annulus.imaging.habitats import Habitats
-from annulus.imaging.reading import read_written, write_mask
+from annulus.imaging.reading import KEPT_SPACING, read_written, write_mask
 from annulus.imaging.regions import ROI_COLUMNS
 from annulus.imaging.registration import REGISTRATION_COLUMNS
 from annulus.tables import read_csv, write_csv
@@ -273,6 +275,62 @@ def test_without_signal_before_contrast_a_patient_is_empty(chunk):
     chunk.add("x", without=("pre",))
     chunk.put("x", "baseline", "pre", on_grid(np.zeros(SHAPE, np.float32), SPACING))
     cannot(chunk, "pre phase has no signal")
+
+
+def without_pixel_size(chunk, patient, *names):
+    for row in chunk.images:
+        if row["patient_id"] == patient and row["image"] in names:
+            path = Path(row["image_path"])
+            head, gap, pixels = path.read_bytes().partition(b"\n\n")
+            kept = [line for line in head.split(b"\n") if not line.startswith(b"space")]
+            path.write_bytes(b"\n".join(kept) + gap + pixels)
+            row |= {"spacing_source": "unknown"} | dict.fromkeys(KEPT_SPACING, "")
+
+
+@pytest.mark.parametrize("more", [{"spacing_mm": [1.0, 1.0, 1.0]}, {"registration": "rigid"}, {}])
+def test_without_a_pixel_size_nothing_is_measured_in_mm(chunk, more):
+    # Without either, the ADC map's other grid is what cannot be brought onto that of the others.
+    chunk.add("x")
+    without_pixel_size(chunk, "x", "pre", "dce", "late", "adc")
+    cannot(chunk, "the pixel size of dce, pre, late, adc is unknown", plan(**more))
+
+
+def test_images_of_one_grid_need_no_pixel_size(chunk):
+    enhancement = {"early": CHANNELS["early"]}
+    chunk.add("x")
+    whole, _ = chunk.sample(plan(enhancement))
+    chunk.masks = [row for row in chunk.masks if row["image"] != "dce"]
+    chunk.extracted = ["dce"]
+    without_pixel_size(chunk, "x", "pre", "dce")
+    labels = planted(points(SHAPE, SPACING, (0, 0, 0)))
+    chunk.images = [row for row in chunk.images if row["image"] != "dce"]
+    image = on_grid(phases(labels)["dce"].astype(np.float32), (1.0, 1.0, 1.0))
+    chunk.put("x", "baseline", "dce", image, labels > 0, 90)
+    without_pixel_size(chunk, "x", "dce")
+    samples, _ = chunk.sample(plan(enhancement))
+    assert np.array_equal(samples["x"], whole["x"])
+    rows = chunk.divide(plan(enhancement), frozen(((0.25,), (1.5,)), ("early",), (0.5,), (0.5,)))
+    assert {row["status"] for row in rows.values()} == {"ok"}
+
+
+def test_habitats_are_not_carried_to_an_image_of_another_grid_without_a_pixel_size(chunk):
+    enhancement = {"early": CHANNELS["early"]}
+    chunk.add("a").add("x")
+    without_pixel_size(chunk, "x", "adc")
+    rows = chunk.divide(plan(enhancement), frozen(((0.25,), (1.5,)), ("early",), (0.5,), (0.5,)))
+    lost = {key for key, row in rows.items() if row["status"] == "empty"}
+    assert lost == {("x", "baseline", "adc", "h1"), ("x", "baseline", "adc", "h2")}
+    assert "the pixel size of adc or dce is unknown" in rows["x", "baseline", "adc", "h1"]["reason"]
+
+
+def test_an_image_without_channels_that_is_gone_costs_its_own_regions_alone(chunk):
+    enhancement = {"early": CHANNELS["early"]}
+    chunk.add("a").add("x")
+    (chunk.folder / "baseline-x-adc.nrrd").unlink()
+    rows = chunk.divide(plan(enhancement), frozen(((0.25,), (1.5,)), ("early",), (0.5,), (0.5,)))
+    lost = {key: row["reason"] for key, row in rows.items() if row["status"] == "empty"}
+    assert set(lost) == {("x", "baseline", "adc", "h1"), ("x", "baseline", "adc", "h2")}
+    assert all("there is no file" in reason for reason in lost.values())
 
 
 # --- division --------------------------------------------------------------------------------

@@ -406,7 +406,7 @@ def test_channels_of_several_grids_are_read_at_the_same_places():
     np.testing.assert_allclose(voxels.vectors[:, 1], expected, atol=1e-4)
     # The transform takes the mask's points to the channel's.
     np.testing.assert_allclose(voxels.vectors[:, 2], expected + 1.0 - 1.0 - 0.25, atol=1e-4)
-    assert voxels.usable.all() and voxels.left_out == 0
+    assert voxels.usable.all()
 
 
 def test_the_lesion_keeps_its_volume_on_the_common_grid():
@@ -427,7 +427,8 @@ def test_voxels_that_a_channel_does_not_know_are_left_out_and_counted():
     spoilt.CopyInformation(image)
     voxels = voxel_vectors({"a": image, "b": spoilt}, mask, None, {})
     assert voxels.vectors.shape == (480, 2)
-    assert voxels.left_out == 3 and voxels.without_value == {"a": 0, "b": 3}
+    assert (~voxels.usable).sum() == 3
+    assert (~np.isfinite(voxels.vectors)).sum(axis=0).tolist() == [0, 3]
     assert np.isnan(voxels.vectors[~voxels.usable, 1]).all()
     np.testing.assert_array_equal(voxels.vectors[voxels.usable, 0], voxels.vectors[voxels.usable, 1])
 
@@ -437,7 +438,7 @@ def test_tissue_beyond_a_channels_field_of_view_has_no_value():
     half = sitk.RegionOfInterest(ramp_like(mask), (24, 20, 4), (0, 0, 0))
     voxels = voxel_vectors({"a": ramp_like(mask), "b": half}, mask, None, {})
     # Slices 2 and 3 of 2 to 5 are seen.
-    assert voxels.without_value == {"a": 0, "b": 2 * 10 * 12}
+    assert (~np.isfinite(voxels.vectors)).sum(axis=0).tolist() == [0, 2 * 10 * 12]
 
 
 def test_a_transform_of_no_channel_is_refused():

@@ -247,7 +247,7 @@ def test_calcifications_and_fascia_are_not_callipers():
         for thickness in range(4):
             pixels[rows + thickness, columns] = 250
     marks = burned_in(np.clip(pixels, 0, 255).astype(np.uint8))
-    assert not marks.any_callipers and not marks.any_text
+    assert not marks.callipers.any() and not marks.any_text
 
 
 # --- labelled by eye ----------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ def test_bus_bra_as_labelled_by_eye(every):
     marks = {name: burned_in(read(BUS_BRA / f"bus_{name}.png")) for name in labels}
     callipers = {name for name, label in labels.items() if label[0] == "1"}
     text = {name for name, label in labels.items() if label[1] == "1"}
-    found_callipers = {name for name, mark in marks.items() if mark.any_callipers}
+    found_callipers = {name for name, mark in marks.items() if mark.callipers.any()}
     found_text = {name for name, mark in marks.items() if has_caption(mark)}
     print(f"\nBUS-BRA: callipers {len(callipers & found_callipers)} of {len(callipers)}, ")
     print(f"captions {len(text & found_text)} of {len(text)}")
@@ -279,7 +279,7 @@ def test_busi_as_labelled_by_eye():
     names = [f"{kind} {number}" for kind, numbers in BUSI_THIRDS.items() for number in numbers]
     assert len(names) == 42
     marks = {name: burned_in(busi(name)) for name in names}
-    found_callipers = {name for name, mark in marks.items() if mark.any_callipers}
+    found_callipers = {name for name, mark in marks.items() if mark.callipers.any()}
     found_text = {name for name, mark in marks.items() if has_caption(mark)}
     # Sensitivity 4 of 4 and 5 of 5, specificity 37 of 38 and 37 of 37.
     assert found_callipers >= BUSI_CALLIPERS and found_callipers <= BUSI_CALLIPERS | BUSI_FALSE_CALLIPERS
@@ -289,7 +289,7 @@ def test_busi_as_labelled_by_eye():
 @on_busi
 def test_coloured_callipers_are_no_doppler():
     marks = burned_in(busi("benign 6"))
-    assert marks.colour.any() and marks.any_callipers and not marks.any_colour_area
+    assert marks.colour.any() and marks.callipers.any() and not marks.colour_area.any()
 
 
 # --- colour, odd images, geometry ---------------------------------------------------------------------
@@ -315,7 +315,7 @@ def test_a_coloured_cross_is_a_calliper_and_a_patch_is_an_area():
 
 def test_a_tinted_picture_is_not_coloured_but_a_patch_upon_it_is():
     tinted = (speckle(2)[..., None] * np.array([1.0, 0.8, 0.4])).astype(np.uint8)
-    assert not burned_in(tinted).any_colour_area
+    assert not burned_in(tinted).colour_area.any()
     tinted[100:160, 100:160] = (0, 60, 255)
     area = burned_in(tinted).colour_area
     assert area[100:160, 100:160].all() and area.sum() == 3600
@@ -339,7 +339,7 @@ def test_opacity_is_not_a_colour():
 def test_grey_range_and_type_do_not_matter():
     planted = plant(speckle(5), upright(250, 200, 8, 2))
     expected = burned_in(planted.pixels)
-    assert expected.any_callipers
+    assert expected.callipers.any()
     for pixels in (planted.pixels / 255.0 - 3.0, planted.pixels.astype(np.uint16) * 16 + 5):
         assert np.array_equal(burned_in(pixels).callipers, expected.callipers)
 

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 import SimpleITK as sitk
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.distance import pdist
 
 from annulus.config import problems
 from annulus.errors import StudyError
@@ -20,6 +23,7 @@ from annulus.imaging.cohort_checks import (
     with_findings,
 )
 from annulus.imaging.findings import Policy
+from annulus.imaging.mask_checks import largest_diameter
 from annulus.imaging.preparing import Preparation
 from annulus.imaging.qc import MASK_COLUMNS, Control, check_image, check_rows
 from annulus.imaging.reading import read_again, read_written
@@ -151,6 +155,25 @@ def test_the_diameter_of_a_line_is_its_length(check):
     line = np.zeros(NOISE.shape, np.uint8)
     line[5, 3:33] = 1
     assert check(line).largest_diameter_mm == pytest.approx(29 * 0.5)
+
+
+@pytest.mark.parametrize("along", [(0, 1, 1), (1, 1, 1), (1, -1, 2)])
+def test_the_diameter_of_a_disc_in_an_oblique_plane_is_the_largest_distance(along):
+    place = np.moveaxis(np.indices((17, 17, 17)), 0, -1) - 8
+    radius = np.linalg.norm(place, axis=-1)
+    inside = (place @ along == 0) & (radius <= 7)
+    spacing = (0.5, 0.7, 1.1)
+    expected = pdist(np.argwhere(inside) * spacing[::-1]).max()
+    assert largest_diameter(inside, spacing) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.sets(st.tuples(*[st.integers(0, 6)] * 3), min_size=1, max_size=40))
+def test_the_diameter_is_the_largest_distance_of_any_two_voxels(places):
+    inside = np.zeros((7, 7, 7), bool)
+    inside[tuple(np.array(sorted(places)).T)] = True
+    points = np.argwhere(inside) * (2.5, 0.9, 0.8)
+    expected = pdist(points).max() if len(points) > 1 else 0.0
+    assert largest_diameter(inside, (0.8, 0.9, 2.5)) == pytest.approx(expected, abs=1e-9)
 
 
 # --- files that cannot be used ---------------------------------------------------------------

@@ -1,16 +1,21 @@
 """Reading images and masks in every format, grey or colour, with and without a pixel size."""
 
 import gc
+import gzip
 import hashlib
 import logging
+import struct
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from test_dicom import write_series
 
 from annulus.imaging.reading import (
+    KEPT_SPACING,
     UnreadableError,
     on_grid_of,
+    read_again,
     read_image,
     read_mask,
     read_written,
@@ -108,6 +113,89 @@ def test_values_and_geometry_survive_every_medical_format(tmp_path, suffix, shap
     assert image.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def nifti_without_length(path, offset, form="<f"):
+    """Make one of a NIfTI file's pixel sizes nought, as no scanner does and some converters do."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as stream:
+        held = bytearray(stream.read())
+    struct.pack_into(form, held, offset, 0.0)
+    with opened(path, "wb") as stream:
+        stream.write(held)
+
+
+def text_without(path, *keys):
+    """Take lines out of a header of text."""
+    head, mark, pixels = path.read_bytes().partition(b"ElementDataFile")
+    if not mark:
+        head, mark, pixels = head.partition(b"\n\n")
+    kept = [line for line in head.split(b"\n") if not line.startswith(keys)]
+    path.write_bytes(b"\n".join(kept) + mark + pixels)
+
+
+MEDICAL = [".nii", ".nii.gz", ".hdr", ".nrrd", ".mha", ".mhd"]
+
+
+def without_length(folder, suffix, array):
+    """Write an image whose header does not say how large a pixel is."""
+    path = write(folder / f"a{suffix}", array, (0.5, 0.75, 2.0)[: array.ndim])
+    if suffix in (".nii", ".nii.gz", ".hdr"):
+        nifti_without_length(path, 80)
+    elif suffix == ".nrrd":
+        text_without(path, b"space", b"spacings")
+    else:
+        text_without(path, b"ElementSpacing")
+    return path
+
+
+@pytest.mark.parametrize("suffix", MEDICAL)
+@pytest.mark.parametrize("shape", [(6, 7), (5, 6, 7)])
+def test_a_header_without_a_pixel_size_has_an_unknown_one_and_not_1_mm(tmp_path, suffix, shape):
+    values = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    path = without_length(tmp_path, suffix, values)
+    image = read_image(path)
+    assert np.array_equal(image.array, values)
+    assert (image.spacing_source, set(image.spacing)) == ("unknown", {1.0})
+    assert read_mask(path).spacing_source == "unknown"
+    given = dict(zip(("pixel_spacing_x_mm", "pixel_spacing_y_mm", "slice_thickness_mm"), "234", strict=True))
+    image = read_image(path, given)
+    assert (image.spacing_source, image.spacing) == ("config", (2.0, 3.0, 4.0)[: len(shape)])
+
+
+@pytest.mark.parametrize("suffix", MEDICAL)
+@pytest.mark.parametrize("shape", [(6, 7), (1, 6, 7), (5, 6, 7)])
+def test_a_header_with_pixels_of_1_mm_is_believed(tmp_path, suffix, shape):
+    path = write(tmp_path / f"a{suffix}", np.ones(shape, np.float32), (1.0,) * len(shape))
+    assert read_image(path).spacing_source == "header"
+
+
+@pytest.mark.parametrize(
+    ("line", "source"),
+    [(b"spacings: 0.5 0.5", "header"), (b"spacings: 0.5 nan", "unknown"), (b"spacings: NaN NaN", "unknown")],
+)
+def test_nrrd_spacings_count_where_they_are_numbers(tmp_path, line, source):
+    head = b"NRRD0004\ntype: uchar\ndimension: 2\nsizes: 3 2\nencoding: raw\n"
+    (tmp_path / "a.nrrd").write_bytes(head + line + b"\n\n" + bytes(range(6)))
+    assert read_image(tmp_path / "a.nrrd").spacing_source == source
+
+
+def test_the_size_of_an_element_is_its_spacing_in_metaimage(tmp_path):
+    path = write(tmp_path / "a.mha", GREY, (0.5, 0.75))
+    path.write_bytes(path.read_bytes().replace(b"ElementSpacing", b"ElementSize"))
+    image = read_image(path)
+    assert (image.spacing_source, image.spacing) == ("header", (0.5, 0.75))
+
+
+def test_an_image_is_read_again_from_the_series_that_the_manifest_chose(tmp_path):
+    volume = np.arange(4 * 6 * 7, dtype=np.int16).reshape(4, 6, 7)
+    for number in (1, 2):
+        files = write_series(tmp_path / f"{number}", volume * number, SeriesInstanceUID=f"1.9.{number}")
+        for file in files:
+            (tmp_path / "all").mkdir(exist_ok=True)
+            file.rename(tmp_path / "all" / f"{number}{file.name}")
+    facts = {"image_path": str(tmp_path / "all"), "series_uid": "1.9.2", **dict.fromkeys(KEPT_SPACING, "")}
+    assert np.array_equal(read_again(facts).array, 2 * volume)
+
+
 def test_values_survive_a_png_of_8_and_16_bits(tmp_path):
     deep = (GREY.astype(np.uint16) + 1) * 200
     assert np.array_equal(read_image(write(tmp_path / "a.png", GREY)).array, GREY)
@@ -202,6 +290,30 @@ def test_a_picture_of_a_mask_is_held_to_its_size_alone(tmp_path):
     image = read_image(write(tmp_path / "i.nrrd", GREY, (0.5, 0.5), (1.0, 1.0)))
     assert same_grid(read_mask(write(tmp_path / "m.png", GREY)), image)
     assert not same_grid(read_mask(write(tmp_path / "n.png", GREY[:, :-1])), image)
+
+
+def test_masks_on_one_grid_are_united_and_a_picture_lies_where_the_others_geometry_says(tmp_path):
+    upper, lower = np.zeros((2, 12, 17), np.uint8)
+    upper[2:4, 3:6], lower[8:10, 7:9] = 255, 1
+    files = write(tmp_path / "a.png", upper), write(tmp_path / "b.nrrd", lower, (0.5, 0.4), (9.0, 8.0))
+    mask = read_mask(f"{files[0]};{files[1]}")
+    assert np.array_equal(mask.array > 0, (upper > 0) | (lower > 0))
+    assert (mask.spacing_source, mask.spacing) == ("header", (0.5, 0.4))
+    assert mask.pixels.GetOrigin() == (9.0, 8.0)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "origin", "cut"),
+    [((0.5, 0.5), (5.0, 1.0), 17), ((0.5, 0.7), (1.0, 1.0), 17), ((0.5, 0.5), (1.0, 1.0), 16)],
+)
+def test_masks_on_different_grids_are_not_united(tmp_path, spacing, origin, cut):
+    first = write(tmp_path / "a.nrrd", GREY, (0.5, 0.5), (1.0, 1.0))
+    second = write(tmp_path / "b.nrrd", GREY[:, :cut], spacing, origin)
+    picture = write(tmp_path / "c.png", GREY)
+    for files in (f"{first};{second}", f"{picture};{first};{second}"):
+        with pytest.raises(UnreadableError, match=r"do not lie on one grid .*b\.nrrd") as caught:
+            read_mask(files, read_image(first))
+        assert caught.value.code == "grid_mismatch"
 
 
 @pytest.mark.parametrize("shape", [(17, 12), (5, 17, 12)])

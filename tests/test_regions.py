@@ -845,3 +845,61 @@ def test_a_rim_of_the_lesion_is_not_lost_to_the_skin(tmp_path):
     (row,) = patient.regions(plan(ring(0, inner=-2, name="rim"), skin_rim_mm=8)).values()
     assert row["lost_fraction"] == 0
     assert row["volume_mm3"] == pytest.approx(size_of(6, -2, 0, 2), rel=ROUGHLY)
+
+
+# --- tissue that is not known ----------------------------------------------------------------
+
+
+def with_excluded_breast(folder, **more):
+    shape, tumour = (61, 71), ball(5, (61, 71), (1, 1))
+    patient = Patient(folder, shape, (1.0, 1.0)).mask(tumour)
+    patient.mask(np.ones(shape, bool), "breast", decision="excluded")
+    patient.rows[-1] |= {"reasons": "grid_mismatch", "mask_file": ""}
+    wanted = whole(), ring(4, name="ptr"), Region("rim", "ring", -2.0, 0.0), Region("both", "union", 0.0, 4.0)
+    return tumour, patient, patient.regions(plan(*wanted, **more))
+
+
+def test_rings_are_empty_where_quality_control_excluded_the_breast_mask(tmp_path):
+    tumour, patient, found = with_excluded_breast(tmp_path)
+    for name in ("ptr", "both"):
+        assert (found[name]["status"], found[name]["voxels"]) == ("empty", 0)
+        assert found[name]["lost_fraction"] is None and found[name]["achieved_mm"] is None
+        assert "excluded the breast mask (grid_mismatch)" in found[name]["reason"]
+        assert not patient.written(found[name]).any()
+    assert np.array_equal(patient.written(found["itr"]), tumour)
+    # A rim inside the lesion is its own, whatever lies about it.
+    assert (found["rim"]["status"], found["rim"]["reason"]) == ("ok", "")
+    assert not (patient.written(found["rim"]) & ~tumour).any()
+
+
+def test_the_tissue_found_stands_in_for_an_excluded_breast_mask_where_the_study_says_so(tmp_path):
+    grey = np.zeros((61, 71))
+    grey[:, 25:] = 100 + np.random.default_rng(0).normal(0, 5, (61, 46))
+    tumour = ball(5, (61, 71), (1, 1))
+    patient = Patient(tmp_path, (61, 71), (1.0, 1.0)).image(grey).mask(tumour)
+    patient.mask(np.ones(grey.shape, bool), "breast", decision="excluded")
+    patient.rows[-1] |= {"reasons": "grid_mismatch", "mask_file": ""}
+    found = patient.regions(plan(whole(), ring(9, name="ptr"), tissue="found"))
+    around = found["ptr"]
+    assert around["status"] == "ok" and around["voxels"] > 0
+    assert "the tissue found in the image is used" in around["reason"]
+    assert not patient.written(around)[:, :22].any()
+    assert found["itr"]["reason"] == ""
+
+
+def test_another_raters_breast_mask_that_passed_is_used(tmp_path):
+    tissue = np.zeros((61, 71), bool)
+    tissue[:, 30:] = True
+    patient = Patient(tmp_path, (61, 71), (1.0, 1.0)).mask(ball(5, (61, 71), (1, 1)))
+    patient.mask(~tissue, "breast", rater="1", decision="excluded").mask(tissue, "breast", rater="2")
+    (around,) = patient.regions(plan(ring(9, name="ptr"))).values()
+    assert around["status"] == "ok" and "breast mask" not in around["reason"]
+    assert not (patient.written(around) & ~tissue).any()
+
+
+def test_an_image_that_cannot_be_read_any_more_costs_its_own_rings_alone(tmp_path):
+    tumour = ball(5, (61, 71), (1, 1))
+    patient = Patient(tmp_path, (61, 71), (1.0, 1.0)).mask(tumour)
+    found = patient.regions(plan(whole(), ring(4, name="ptr"), tissue="found"))
+    assert (found["ptr"]["status"], found["itr"]["status"]) == ("empty", "ok")
+    assert "there is no file" in found["ptr"]["reason"]

@@ -485,6 +485,16 @@ def test_rounding_loses_no_pixel_of_a_contour_through_pixel_centres(tmp_path, an
         assert np.array_equal(array(read_segmentation(path, "", image))[2], expected)
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_segmentation_that_lost_frames_is_cut_short_and_not_beside_the_image(study, tmp_path, left):
+    _, files, image = study
+    made = dcmread(write_seg(tmp_path / "cut.dcm", files, MASKS))
+    frames = int(made.NumberOfFrames)
+    made.PerFrameFunctionalGroupsSequence = made.PerFrameFunctionalGroupsSequence[:left]
+    made.save_as(tmp_path / "cut.dcm")
+    refusal("", f"describes {left} of its {frames} frames", path=tmp_path / "cut.dcm", label="1", image=image)
+
+
 # Drawn shapes
 
 BLANK = sitk.GetImageFromArray(np.zeros((40, 60), np.float32))
@@ -586,3 +596,41 @@ def test_a_slice_is_placed_by_its_header(tmp_path):
     # x from 10.9 to 11.6 mm holds the centres 11, 11.25 and 11.5; y from 20.9 to 22.1 those of 21, 21.5, 22.
     expected[2:5, 4:7] = True
     assert np.array_equal(mask, expected)
+
+
+def polygon(x, y):
+    return {"name": "polygon", "all_points_x": x, "all_points_y": y}
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        [1, 2], "rect", 5, True, None,
+        polygon([1, float("nan"), 3], [1, 2, 3]), polygon([1, float("inf"), 3], [1, 2, 3]),
+        polygon([1, 1e300, 3], [1, 2, -1e300]), polygon(3, 4), polygon([[1], [2]], [[3], [4]]),
+        polygon(["a"], [1]), polygon([10**400, 1, 2], [1, 2, 3]), polygon(None, None),
+        {"name": "rect", "x": float("nan"), "y": 1, "width": 5, "height": 5},
+        {"name": "rect", "x": [1, 2], "y": [1, 2], "width": [5, 5], "height": [5, 5]},
+        {"name": "rect", "x": 1, "y": 1, "width": float("inf"), "height": 5},
+        {"name": "circle", "cx": 5, "cy": 5, "r": float("inf")},
+        {"name": "ellipse", "cx": 5, "cy": 5, "rx": 4, "ry": 3, "theta": float("nan")},
+        {"name": ["rect"]},
+    ],
+)  # fmt: skip
+def test_a_damaged_shape_costs_its_own_image_alone(tmp_path, shape):
+    box = {"name": "rect", "x": 4, "y": 6, "width": 10, "height": 5}
+    path = write_table(tmp_path / "v.csv", [("healthy.jpg", box), ("a.jpg", shape), ("late.jpg", box)])
+    with pytest.raises(UnreadableError, match=r"v\.csv") as caught:
+        read_polygons(path, "a.jpg", BLANK)
+    assert caught.value.code == ""
+    for name in ("healthy.jpg", "late.jpg"):
+        assert array(read_polygons(path, name, BLANK)).sum() == 50
+
+
+def test_shapes_nested_without_end_and_rows_that_end_early_are_no_crash(tmp_path):
+    text = "#filename,region_id,region_shape_attributes\na.jpg,0,{}\n\nb.jpg\n"
+    (tmp_path / "v.csv").write_text(text.format("[" * 100_000))
+    with pytest.raises(UnreadableError, match="JSON"):
+        read_polygons(tmp_path / "v.csv", "a.jpg", BLANK)
+    with pytest.raises(UnreadableError, match="no row with a shape"):
+        read_polygons(tmp_path / "v.csv", "b.jpg", BLANK)

@@ -45,7 +45,7 @@ def draw_rows(
     roi_folders: Sequence[Path],
     folder: Path,
 ) -> list[dict[str, str]]:
-    """Draw every image of a chunk that can be read, and write JPEG files to ``folder``.
+    """Draw every image of a chunk that quality control could read, and write JPEG files to ``folder``.
 
     ``images``, ``masks`` and ``rois`` are the chunk's rows of the tables of those names; ``colours`` is
     by region. An image without regions is drawn with the outline of its mask, where there is one.
@@ -53,12 +53,16 @@ def draw_rows(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
-    for key, own in images.drop_duplicates([*IMAGE_KEY]).groupby([*IMAGE_KEY]):
+    # Of what was not read to its end no dimension is known: opened again, here where nothing guards it, a
+    # damaged file could end the whole chunk.
+    readable = images[images["dimension"].notna()]
+    for key, own in readable.drop_duplicates([*IMAGE_KEY]).groupby([*IMAGE_KEY]):
         facts = own.iloc[0].fillna("").astype(str).to_dict()
         logger.info("patient %s: image %s", key[0], key[2])
         try:
             grey = read_again(facts).array
-        except UnreadableError:
+        except UnreadableError as reason:
+            logger.warning("patient %s: image %s is not drawn: %s", key[0], key[2], reason)
             continue
         outlines = list(_outlines(_of(rois, key), roi_folders)) or list(_masks(_of(masks, key), mask_folder))
         file = f"{image_stem(facts)}.jpg"

@@ -315,8 +315,9 @@ def stored_values(path: Path) -> np.ndarray:
             meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else uid.ExplicitVRLittleEndian
         try:
             values = pixel_array(dataset)
-        except Exception as error:
-            values = _decoded_by_gdcm(dataset, path, type(error).__name__)
+        except Exception:
+            _refuse_cut_short(dataset, path)
+            values = _decoded_by_gdcm(dataset, path)
         if dataset.PhotometricInterpretation == "PALETTE COLOR":
             values = apply_color_lut(values, dataset)
             # Tables of 16 bits hold the shade in the upper byte.
@@ -325,10 +326,27 @@ def stored_values(path: Path) -> np.ndarray:
         return values.reshape((*shape, -1) if _is_colour(dataset) else shape)
 
 
-def _decoded_by_gdcm(dataset: Dataset, path: Path, reason: str) -> np.ndarray:
+def _refuse_cut_short(dataset: Dataset, path: Path) -> None:
+    """Refuse uncompressed pixels of which some are missing."""
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated or int(dataset.get("BitsAllocated") or 0) % 8:
+        return
+    names = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+    held, needed = max(len(dataset.get(name) or b"") for name in names), size_in_bytes(dataset)
+    # Of YBR_FULL_422 two pixels share their colour.
+    needed = needed * 2 // 3 if dataset.PhotometricInterpretation == "YBR_FULL_422" else needed
+    if held < needed:
+        raise UnreadableError(
+            f"the pixels of {path} are cut short: {held} of {needed} bytes are there. Copy or export it "
+            "again",
+            "undecodable_pixels",
+        )
+
+
+def _decoded_by_gdcm(dataset: Dataset, path: Path) -> np.ndarray:
     message = (
-        f"the pixels of {path} cannot be decoded (stored as {dataset.file_meta.TransferSyntaxUID.name}, "
-        f"{reason}); export it uncompressed"
+        f"the pixels of {path} cannot be decoded (stored as {dataset.file_meta.TransferSyntaxUID.name}): "
+        "they are cut short, damaged, or compressed in a way that is not read. Copy it again, or export it "
+        "uncompressed"
     )
     grey = _samples(dataset) == 1
     if not dataset.file_meta.TransferSyntaxUID.is_encapsulated or not (

@@ -163,7 +163,9 @@ def _divide(
         name: own[own["image_id"] == image_id].iloc[0].fillna("").astype(str).to_dict()
         for name, image_id in ids.items()
     }
-    pixels = {name: read_again(facts[name]).pixels for name in dict.fromkeys((plan.image, *plan.sources))}
+    read = {name: read_again(facts[name]) for name in dict.fromkeys((plan.image, *plan.sources))}
+    _refuse_unknown_pixel_size(read, plan)
+    pixels = {name: image.pixels for name, image in read.items()}
     lesion = sitk.GetImageFromArray(outlines.masks["tumour"].astype(np.uint8))
     lesion.CopyInformation(outlines.image.pixels)
     registrations = {
@@ -180,6 +182,18 @@ def _divide(
     if not len(voxels.vectors):
         raise NoHabitatsError("the lesion has no voxel on the common grid")
     return Divided(voxels, _channels(voxels, plan, facts), outlines, facts, registrations)
+
+
+def _refuse_unknown_pixel_size(images: Mapping[str, Image], plan: HabitatPlan) -> None:
+    """Refuse images without a pixel size where anything is measured in mm, or they differ in their grid."""
+    unknown = [name for name, image in images.items() if image.spacing_source == "unknown"]
+    one_grid = all(image.pixels.IsSameImageGeometryAs(images[plan.image].pixels) for image in images.values())
+    if not unknown or (one_grid and plan.spacing_mm is None and plan.registration == "none"):
+        return
+    raise NoHabitatsError(
+        f"the pixel size of {', '.join(unknown)} is unknown, so that images cannot be brought onto a grid in "
+        "mm, registered, or compared where their grids differ: give it in the image manifest"
+    )
 
 
 def _channels(voxels: Voxels, plan: HabitatPlan, facts: Mapping[str, Mapping[str, str]]) -> np.ndarray:
@@ -211,10 +225,13 @@ def _regions(
     for name, facts in divided.facts.items():
         if name not in extracted:
             continue
-        found = divided.registrations.get(name)
-        image = read_again(facts)
-        on_image = label_map_like(label_map, image.pixels, found.transform if found else None)
-        values = sitk.GetArrayFromImage(on_image)
+        try:
+            image, values = _on_image(divided, label_map, name, plan)
+        except (NoHabitatsError, StudyError, UnreadableError) as why:
+            logger.warning("patient %s: %s: %s", key[0], name, why)
+            for number in range(1, habitats.k + 1):
+                yield _row(key, facts["image_id"], name, number, "empty", str(why))
+            continue
         for number in range(1, habitats.k + 1):
             mask = values == number
             count = int(mask.sum())
@@ -230,6 +247,21 @@ def _regions(
                 "lesion": divided.outlines.lesion,
                 **saved_mask(mask, (0,) * mask.ndim, image, folder, file),
             }
+
+
+def _on_image(
+    divided: Divided, label_map: sitk.Image, name: str, plan: HabitatPlan
+) -> tuple[Image, np.ndarray]:
+    """Read an image, and bring the habitats onto its grid."""
+    image, found = read_again(divided.facts[name]), divided.registrations.get(name)
+    sources = (image.spacing_source, divided.facts[plan.image]["spacing_source"])
+    if "unknown" in sources and not image.pixels.IsSameImageGeometryAs(divided.outlines.image.pixels):
+        raise NoHabitatsError(
+            f"the pixel size of {name} or {plan.image} is unknown, so that habitats cannot be carried from "
+            "one to the other: give it in the image manifest"
+        )
+    on_image = label_map_like(label_map, image.pixels, found.transform if found else None)
+    return image, sitk.GetArrayFromImage(on_image)
 
 
 def _row(

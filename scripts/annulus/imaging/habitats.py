@@ -47,17 +47,6 @@ class Voxels:
     vectors: np.ndarray
     usable: np.ndarray
 
-    @property
-    def left_out(self) -> int:
-        """Number of voxels of the lesion left out because a channel has no finite value there."""
-        return int((~self.usable).sum())
-
-    @property
-    def without_value(self) -> dict[str, int]:
-        """Number of voxels of the lesion that have no finite value, by channel."""
-        missing = (~np.isfinite(self.vectors)).sum(axis=0)
-        return dict(zip(self.channels, map(int, missing), strict=True))
-
 
 @dataclass(frozen=True)
 class Validity:

@@ -71,16 +71,6 @@ class Marks:
         return self.colour | self.callipers | self.text
 
     @property
-    def any_callipers(self) -> bool:
-        """Whether a cross, a dotted line or an outline in colour was found."""
-        return bool(self.callipers.any())
-
-    @property
-    def any_colour_area(self) -> bool:
-        """Whether a patch of colour was found."""
-        return bool(self.colour_area.any())
-
-    @property
     def any_text(self) -> bool:
         """Whether a row of at least four letters was found."""
         return bool(self.text.any())

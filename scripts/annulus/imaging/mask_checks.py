@@ -18,6 +18,12 @@ from annulus.imaging.frame import saturated_share
 from annulus.imaging.preparing import Preparation
 from annulus.imaging.reading import Image
 
+# More values than this, or fractions, are hardly labels.
+MOST_LABELS = 32
+
+# Less than this share of the longest extent is rounding.
+FLAT = 1e-9
+
 # The smallest share of a mask that resampling onto the image's grid must keep.
 LEAST_KEPT_SHARE = 0.98
 
@@ -103,9 +109,14 @@ def several_labels(lesion: Lesion) -> None:
     mended = lesion.inside != 0
     if len(labels) > 1 and not _is_soft_edge(labels):
         shown = ", ".join(f"{label:g}" for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
+        what = f"The mask holds {len(labels)} values ({shown})"
+        graded = len(labels) > MOST_LABELS or bool(np.any(labels != np.round(labels)))
         lesion.mend(
             "several_labels",
-            f"The mask holds {len(labels)} values ({shown}). Choose one by label in the image manifest.",
+            f"{what}, as an image or a map of probability does. Save the outline as 0 and 1, or choose one "
+            "value by label in the image manifest."
+            if graded
+            else f"{what}. Choose one by label in the image manifest.",
             len(labels),
             mended,
             "united the labels",
@@ -238,9 +249,20 @@ def largest_diameter(inside: np.ndarray, spacing: tuple[float, ...]) -> float:
         try:
             points = points[ConvexHull(points).vertices]
         except QhullError:
-            # All on one oblique line: the ends in order are the farthest apart.
-            points = points[[0, -1]]
+            points = _ends_of_flat(points)
     return float(pdist(points).max())
+
+
+def _ends_of_flat(points: np.ndarray) -> np.ndarray:
+    """Return the corners of points that lie in one oblique plane, or the ends of those on one line."""
+    centred = points - points.mean(axis=0)
+    _, extents, axes = np.linalg.svd(centred, full_matrices=False)
+    # Turned into their own plane they keep their distances.
+    turned = centred @ axes[extents > FLAT * extents[0]].T
+    if turned.shape[1] == 1:
+        return points[[int(turned.argmin()), int(turned.argmax())]]
+    corners: np.ndarray = points[ConvexHull(turned).vertices]
+    return corners
 
 
 def resampled_onto(mask: sitk.Image, image: sitk.Image) -> tuple[sitk.Image, float]:

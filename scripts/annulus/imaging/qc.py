@@ -35,8 +35,10 @@ from annulus.imaging.preparing import (
     reference_tissue,
 )
 from annulus.imaging.reading import (
+    GIVEN_SPACING,
     KEPT_SPACING,
     Image,
+    described_grid,
     on_grid_of,
     read_image,
     read_mask,
@@ -393,10 +395,12 @@ def _read_subject(row: Row, control: Control) -> tuple[Subject | Finding, dict[s
 
 def _unusable_image(image: Image, policy: Policy) -> Finding | None:
     if policy.needs_spacing and image.spacing_source == "unknown":
+        needed = GIVEN_SPACING[: len(image.spacing)]
         return policy.found(
             "unknown_spacing",
-            "The pixel size is unknown, so a ring in mm is refused. Give pixel_spacing_x_mm and "
-            "pixel_spacing_y_mm in the image manifest, or set regions.unit to px or fraction.",
+            "The pixel size is unknown, so a ring in mm is refused. Give "
+            f"{', '.join(needed[:-1])} and {needed[-1]} in the image manifest, or set regions.unit to px or "
+            "fraction.",
         )
     low, high = image.array.min(), image.array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
@@ -471,19 +475,11 @@ def _size(rows: Sequence[Row]) -> int:
 
 
 def _grid_message(image: Image, mask: Image) -> str:
-    def described(read: Image) -> str:
-        size = " x ".join(map(str, read.pixels.GetSize()))
-        if read.spacing_source == "unknown":
-            return f"{size} pixels"
-        spacing = " x ".join(f"{length:g}" for length in read.spacing)
-        origin = ", ".join(f"{place:g}" for place in read.pixels.GetOrigin())
-        return f"{size} pixels of {spacing} mm from ({origin})"
-
     turned = mask.pixels.GetDimension() == image.pixels.GetDimension() and not np.allclose(
         mask.pixels.GetDirection(), image.pixels.GetDirection(), atol=1e-3
     )
     direction = ", turned against it" if turned else ""
-    return f"The image has {described(image)}, the mask {described(mask)}{direction}."
+    return f"The image has {described_grid(image)}, the mask {described_grid(mask)}{direction}."
 
 
 def _spacing_facts(image: Image) -> dict[str, object]:

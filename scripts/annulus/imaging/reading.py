@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import logging
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,12 +99,12 @@ def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Imag
         identifiers = found.identifiers
     else:
         pixels, sha256 = _read(place)
-        known = place.suffix.lower() not in WITHOUT_SPACING
+        known = _spacing_known(place, pixels)
         identifiers = _named_elements(pixels, place)
     colour = pixels if pixels.GetNumberOfComponentsPerPixel() > 1 else None
     if colour is not None:
         pixels = _luminance(pixels, place)
-    pixels, colour = _flat(pixels), None if colour is None else _flat(colour)
+    pixels, colour = _flat(pixels, place), None if colour is None else _flat(colour, place)
     source = "header"
     if not known:
         spacing = _given_spacing(row, pixels.GetDimension())
@@ -115,11 +116,12 @@ def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Imag
 def read_again(facts: Mapping[str, str]) -> Image:
     """Read an image as quality control read it; ``facts`` is its row of ``cohort/images.csv``."""
     given = dict(zip(GIVEN_SPACING, (facts.get(name, "") for name in KEPT_SPACING), strict=True))
-    return read_image(facts["image_path"], given)
+    chosen = {name: facts.get(name, "") for name in ("series_uid", "patient_id")}
+    return read_image(facts["image_path"], given | chosen)
 
 
 def read_mask(paths: str | Path, image: Image | None = None, label: str = "") -> Image:
-    """Read one mask; several files, joined by a semicolon, are united.
+    """Read one mask; several files, joined by a semicolon, are united and must lie on one grid.
 
     ``image`` is what the mask lies on, which contours and segments need. ``label`` chooses one value of
     a label map, or one segment or contour by number, name or code; then the mask holds 0 and 1, and
@@ -130,10 +132,15 @@ def read_mask(paths: str | Path, image: Image | None = None, label: str = "") ->
     masks = [_read_one_mask(file, image, label) for file in files]
     if len(masks) == 1:
         return masks[0]
-    first = masks[0]
-    if any(mask.pixels.GetSize() != first.pixels.GetSize() for mask in masks):
-        sizes = ", ".join(" x ".join(map(str, mask.pixels.GetSize())) for mask in masks)
-        raise UnreadableError(f"the masks to unite differ in size ({sizes} pixels): {paths}", "grid_mismatch")
+    # One whose file has a geometry says where all of them lie.
+    first = next((mask for mask in masks if mask.spacing_source == "header"), masks[0])
+    if not all(same_grid(mask, first) for mask in masks):
+        grids = "; ".join(described_grid(mask) for mask in masks)
+        raise UnreadableError(
+            f"the masks to unite do not lie on one grid ({grids}): {paths}. Save all of them on the image's "
+            "grid",
+            "grid_mismatch",
+        )
     united = np.any([mask.array != 0 for mask in masks], axis=0)
     logger.info("%s: %d masks united", files[0], len(masks))
     return Image(on_grid_of(united, first), first.spacing_source, _hash(files), path=str(paths))
@@ -144,15 +151,15 @@ def _read_one_mask(path: Path, image: Image | None, label: str) -> Image:
     if path.suffix.lower() == ".csv" and image is not None:
         return Image(read_polygons(path, Path(image.path).name, image.pixels), "header", _hash([path]))
     if image is not None and is_segmentation(path):
-        found = _flat(read_segmentation(path, label, image.pixels))
+        found = _flat(read_segmentation(path, label, image.pixels), path)
         return Image(found, "header", _hash([path]))
     if is_dicom(path):
         dicom = read_dicom(path)
         pixels, known, sha256 = dicom.pixels, dicom.spacing_known, _hash(dicom.files)
     else:
         pixels, sha256 = _read(path)
-        known = path.suffix.lower() not in WITHOUT_SPACING
-    pixels = _flat(_one_channel(pixels))
+        known = _spacing_known(path, pixels)
+    pixels = _flat(_one_channel(pixels), path)
     if path.suffix.lower() in LOSSY:
         pixels = _without_smear(pixels, path)
     if label:
@@ -216,6 +223,16 @@ def same_grid(mask: Image, image: Image, tolerance: float = 1e-3) -> bool:
         and np.all(shift <= tolerance * spacing)
         and np.all(turn <= tolerance)
     )
+
+
+def described_grid(read: Image) -> str:
+    """Return the size of an image or mask, and where its file says so its pixel size and place, in words."""
+    size = " x ".join(map(str, read.pixels.GetSize()))
+    if read.spacing_source == "unknown":
+        return f"{size} pixels"
+    spacing = " x ".join(f"{length:g}" for length in read.spacing)
+    origin = ", ".join(f"{place:g}" for place in read.pixels.GetOrigin())
+    return f"{size} pixels of {spacing} mm from ({origin})"
 
 
 def thinning(values: np.ndarray) -> tuple[slice, ...]:
@@ -304,7 +321,7 @@ def _refuse_missing(path: str | Path) -> None:
     # An empty path would be the working directory.
     if not str(path) or not Path(path).exists():
         raise UnreadableError(f"there is no file {path}", "missing_file")
-    if Path(path).is_file() and not size_on_disk(path):
+    if Path(path).is_file() and not Path(path).stat().st_size:
         raise UnreadableError(f"{path} is empty: it has no bytes.")
 
 
@@ -385,6 +402,55 @@ def _refuse_cut_short(reader: sitk.ImageFileReader, path: Path) -> None:
             raise UnreadableError(f"{path} holds values that are not finite.", "not_finite")
 
 
+def _spacing_known(path: Path, pixels: sitk.Image) -> bool:
+    """Say whether a file that could be read gives its pixel size; where it does not, ITK makes it 1 mm."""
+    name, suffix = path.name.lower(), path.suffix.lower()
+    if suffix in WITHOUT_SPACING:
+        return False
+    if suffix in {".nrrd", ".nhdr"}:
+        return _nrrd_lengths(path) >= sum(length > 1 for length in pixels.GetSize())
+    if suffix in {".mha", ".mhd"}:
+        header = _header_lines(path, b"ElementDataFile")
+        return any(re.match(rb"\s*ElementS(pacing|ize)\s*=", line) for line in header)
+    if name.endswith((".nii", ".nii.gz", ".hdr", ".img")):
+        beside = path.with_suffix(".hdr") if suffix == ".img" else path
+        return all(length > 0 for length in _nifti_lengths(beside, pixels))
+    return True
+
+
+def _nrrd_lengths(path: Path) -> int:
+    """Return along how many axes an NRRD header gives a distance between samples."""
+    for line in _header_lines(path, b""):
+        key, _, value = line.decode("latin-1").lower().partition(":")
+        if key == "spacings":
+            return sum(word != "nan" for word in value.split())
+        if key == "space directions":
+            return sum("nan" not in vector for vector in re.findall(r"\([^)]*\)", value))
+    return 0
+
+
+def _header_lines(path: Path, last: bytes) -> list[bytes]:
+    """Return the lines of a text header down to that which begins with ``last``, or else is empty."""
+    lines = []
+    with path.open("rb") as stream:
+        for line in stream:
+            if line.lstrip().startswith(last) if last else not line.strip():
+                break
+            lines.append(line)
+    return lines
+
+
+def _nifti_lengths(path: Path, pixels: sitk.Image) -> list[float]:
+    """Return what a NIfTI or Analyze header gives as pixel size, along the axes longer than one pixel."""
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    with opened(path, "rb") as stream:
+        header = stream.read(540)
+    order = "<" if int.from_bytes(header[:4], "little") in (348, 540) else ">"
+    new = int.from_bytes(header[:4], "little" if order == "<" else "big") == 540
+    lengths = struct.unpack_from(f"{order}{3 * ('d' if new else 'f')}", header, 112 if new else 80)
+    return [given for given, length in zip(lengths, pixels.GetSize(), strict=False) if length > 1]
+
+
 def _hash(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
@@ -422,12 +488,13 @@ def _luminance(pixels: sitk.Image, path: Path) -> sitk.Image:
     return parts[0] + parts[1] + parts[2]
 
 
-def _flat(pixels: sitk.Image) -> sitk.Image:
+def _flat(pixels: sitk.Image, path: Path) -> sitk.Image:
     if pixels.GetDimension() == 3 and pixels.GetSize()[2] == 1:
         return pixels[:, :, 0]
     if pixels.GetDimension() not in (2, 3):
         raise UnreadableError(
-            f"an image of {pixels.GetDimension()} dimensions was found; give each phase a file"
+            f"{path} has {pixels.GetDimension()} dimensions, as several phases in one file have; give each "
+            "phase a file of its own"
         )
     return pixels
 

@@ -21,6 +21,7 @@ from annulus.imaging.mask_checks import spans
 from annulus.imaging.qc import IMAGE_KEY, NODE_ROLES, TISSUE_ROLE, TUMOUR_ROLES
 from annulus.imaging.reading import Image, read_again, read_written, write_part
 from annulus.imaging.tissue import find_tissue, without_chest_wall, without_skin
+from annulus.imaging.unreadable import UnreadableError
 
 logger = logging.getLogger(__name__)
 
@@ -98,16 +99,16 @@ class Built:
 
     ``part`` is its mask in the neighbourhood of the lesion, which begins at ``corner`` of the image and
     may reach beyond it; nothing is set there. ``lost_fraction`` is the share of the nominal ring that
-    fell outside the tissue or the image; ``achieved`` is the width (in ``unit``, from the lesion's edge)
-    at which an unclipped ring would have as many voxels as were kept. ``unit_length`` is one ``unit`` in
-    the unit of the spacing.
+    fell outside the tissue or the image, None where the tissue is not known; ``achieved`` is the width
+    (in ``unit``, from the lesion's edge) at which an unclipped ring would have as many voxels as were
+    kept. ``unit_length`` is one ``unit`` in the unit of the spacing.
     """
 
     region: Region
     part: np.ndarray
     corner: tuple[int, ...]
     shape: tuple[int, ...]
-    lost_fraction: float
+    lost_fraction: float | None
     achieved: float | None
     unit_length: float
 
@@ -122,6 +123,10 @@ class Built:
     def voxels(self) -> int:
         """Number of voxels that are set."""
         return int(np.count_nonzero(self.part))
+
+    def emptied(self) -> "Built":
+        """Return the region without a voxel, where nothing can be said of it."""
+        return replace(self, part=np.zeros_like(self.part), lost_fraction=None, achieved=None)
 
 
 @dataclass(frozen=True)
@@ -170,8 +175,9 @@ def build_rows(
 
     ``images`` and ``masks`` are a chunk's rows of ``cohort/images.csv`` and ``qc/masks.csv``, whose
     masks lie in ``mask_folder``. Of several raters the first by name is used, of several lesions the
-    largest; rings keep away from the others. Masks are written to ``folder``; returns the rows of
-    ``rois/rois.csv``.
+    largest; rings keep away from the others. Where rings may lie is not known when quality control
+    excluded the image's breast mask or the image cannot be read any more: they are empty, and say why.
+    Masks are written to ``folder``; returns the rows of ``rois/rois.csv``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     usable = masks[(masks["decision"] != "excluded") & masks["mask_file"].notna()]
@@ -184,16 +190,51 @@ def build_rows(
             continue
         logger.info("patient %s: image %s", key[0], key[2])
         where = dict(zip(_KEY, map(str, key), strict=True)) | {"image": fact["image"]}
-        found = plan.tissue == "found" or plan.skin_rim_mm > 0 or plan.chest_wall_mm > 0
-        image = read_again(fact) if found and TISSUE_ROLE not in outlines.masks else outlines.image
-        allowed = allowed_tissue(outlines.masks.get(TISSUE_ROLE), outlines.others, image, plan)
+        tissue = _tissue_of(outlines, _excluded_breast(masks, key), fact, plan)
         for of in plan.bases(fact["image"]):
             if of in outlines.masks:
-                rows += _build_from(outlines, of, allowed, where, fact, plan, folder)
+                rows += _build_from(outlines, of, tissue, where, fact, plan, folder)
     return rows
 
 
 _KEY = list(IMAGE_KEY)
+
+
+@dataclass(frozen=True)
+class _Tissue:
+    """Where an image's rings may lie, None for everywhere.
+
+    ``unknown`` says why that is not known, ``remark`` what is to be known of it.
+    """
+
+    allowed: np.ndarray | None
+    unknown: str = ""
+    remark: str = ""
+
+
+def _tissue_of(outlines: Outlines, excluded: str, fact: Mapping[str, str], plan: Plan) -> _Tissue:
+    breast = outlines.masks.get(TISSUE_ROLE)
+    excluded = excluded if breast is None else ""
+    if excluded and plan.tissue != "found":
+        return _Tissue(None, f"{excluded}, so where the region may lie is not known")
+    found = plan.tissue == "found" or plan.skin_rim_mm > 0 or plan.chest_wall_mm > 0
+    try:
+        image = read_again(fact) if found and breast is None else outlines.image
+    except UnreadableError as reason:
+        logger.warning("%s: %s", fact["image_path"], reason)
+        return _Tissue(None, f"the image's tissue cannot be found: {reason}")
+    remark = f"{excluded}; the tissue found in the image is used" if excluded else ""
+    return _Tissue(allowed_tissue(breast, outlines.others, image, plan), remark=remark)
+
+
+def _excluded_breast(masks: pd.DataFrame, key: Iterable[object]) -> str:
+    """Say that quality control excluded an image's breast mask; empty where it did not."""
+    own = masks[(masks[_KEY] == list(key)).all(axis=1)]
+    lost = own[(own["mask_role"] == TISSUE_ROLE) & (own["decision"] == "excluded")]
+    if lost.empty:
+        return ""
+    reasons = lost["reasons"].iloc[0] if "reasons" in lost else ""
+    return f"quality control excluded the breast mask ({reasons})"
 
 
 def allowed_tissue(
@@ -219,7 +260,7 @@ def allowed_tissue(
 def _build_from(
     outlines: Outlines,
     of: str,
-    allowed: np.ndarray | None,
+    tissue: _Tissue,
     where: Mapping[str, str],
     fact: Mapping[str, str],
     plan: Plan,
@@ -227,9 +268,14 @@ def _build_from(
 ) -> Iterable[dict[str, object]]:
     image, known = outlines.image, fact["spacing_source"] != "unknown"
     voxel = float(np.prod(image.spacing)) if known else None
-    for built in build_regions(outlines.masks[of], allowed, image.spacing, known, plan.around(of)):
+    for whole in build_regions(outlines.masks[of], tissue.allowed, image.spacing, known, plan.around(of)):
+        # A rim inside the lesion is its own whatever lies about it.
+        about = whole.region.kind not in LESION_KINDS and whole.region.outer > 0
+        built = whole.emptied() if about and tissue.unknown else whole
         region, voxels = built.region, built.voxels
         status, reason = status_of(built, plan)
+        if about:
+            reason = tissue.unknown or "; ".join(filter(None, (reason, tissue.remark)))
         in_mm = known and plan.unit != "px" and region.kind not in LESION_KINDS
         mm = built.unit_length if in_mm else None
         yield {
@@ -310,7 +356,7 @@ def status_of(built: Built, plan: Plan) -> tuple[str, str]:
         return "empty", "no voxel of the region lies in the tissue"
     if voxels < plan.minimum_voxels:
         return "too_small", f"{voxels} voxels, {plan.minimum_voxels} needed"
-    if built.lost_fraction > plan.maximum_lost_fraction:
+    if built.lost_fraction is not None and built.lost_fraction > plan.maximum_lost_fraction:
         return "ok", f"{built.lost_fraction:.0%} of the ring lies outside the tissue"
     return "ok", ""
 

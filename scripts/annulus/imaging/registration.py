@@ -4,17 +4,16 @@ A transform maps a point of the fixed image, in mm, to the point of the moving i
 same tissue, as SimpleITK's resampling wants it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
 from math import inf
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
 
 from annulus.errors import StudyError
-from annulus.imaging.unreadable import UnreadableError
 
 Kind = Literal["rigid", "affine"]
 
@@ -25,6 +24,7 @@ RIGID_KEPT = "the affine step did not better the rigid one, which is used"
 REGISTRATION_COLUMNS = [
     "registration_kind", "registration_status", "metric_before", "metric_after", "overlap_before",
     "overlap_after", "largest_shift_mm", "iterations", "stop_reason", "warning", "parameters",
+    "centre",
 ]  # fmt: skip
 
 HISTOGRAM_BINS = 32
@@ -96,7 +96,9 @@ class Registration:
             "iterations": self.iterations,
             "stop_reason": self.stop_reason,
             "warning": self.warning,
-            "parameters": " ".join(repr(value) for value in self.parameters),
+            "parameters": _written(self.parameters),
+            # About which the transform turns: without it the parameters are no transform.
+            "centre": _written(self.transform.GetFixedParameters()),
         }
 
 
@@ -133,15 +135,14 @@ def resampled_like(
     moving: sitk.Image,
     grid: sitk.Image,
     transform: sitk.Transform | None = None,
-    interpolator: Literal["linear", "bspline", "nearest"] = "linear",
+    interpolator: Literal["linear", "nearest"] = "linear",
 ) -> sitk.Image:
     """Resample ``moving`` onto the grid of another image through a transform (none: the identity).
 
-    ``linear`` and ``bspline`` (cubic) give single precision, NaN beyond the moving image; with
-    ``linear`` a voxel has a value where at least half of what it is interpolated from has one, and
-    the value is that of this part. ``nearest`` keeps the pixel type, and has 0 beyond the image.
-    Nothing is smoothed first. Raises StudyError for B-splines of an image with values that are not
-    finite, as they would spread over the whole of it, and when the dimensions differ.
+    ``linear`` gives single precision, NaN beyond the moving image; a voxel has a value where at least
+    half of what it is interpolated from has one, and the value is that of this part. ``nearest`` keeps
+    the pixel type, and has 0 beyond the image. Nothing is smoothed first. Raises StudyError when the
+    dimensions differ.
     """
     if moving.GetDimension() != grid.GetDimension():
         raise StudyError(
@@ -153,15 +154,8 @@ def resampled_like(
         return sitk.Resample(moving, grid, way, sitk.sitkNearestNeighbor, 0, moving.GetPixelID())
     values = sitk.Cast(moving, sitk.sitkFloat32)
     finite = np.isfinite(sitk.GetArrayViewFromImage(values))
-    if interpolator == "bspline":
-        if not finite.all():
-            raise StudyError(
-                f"{int((~finite).sum())} voxels of the image are not finite, and B-splines would spread "
-                "them. Use linear interpolation."
-            )
-        return _interpolated(values, grid, way, sitk.sitkBSpline)
     if finite.all():
-        return _interpolated(values, grid, way, sitk.sitkLinear)
+        return sitk.Resample(values, grid, way, sitk.sitkLinear, float("nan"), sitk.sitkFloat32)
     return _interpolated_where_finite(values, finite, grid, way)
 
 
@@ -177,28 +171,6 @@ def bounding_box(mask: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
     if not along[0].size:
         return np.zeros(inside.ndim, dtype=int), np.zeros(inside.ndim, dtype=int)
     return np.array([hits[0] for hits in along]), np.array([hits[-1] + 1 for hits in along])
-
-
-def write_transform(path: str | Path, transform: sitk.Transform) -> None:
-    """Write a transform as text (.tfm), whole; the same transform gives the same bytes."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{target.name}")
-    sitk.WriteTransform(transform, str(partial))
-    partial.replace(target)
-
-
-def read_transform(path: str | Path) -> sitk.Transform:
-    """Read what :func:`write_transform` wrote, to the last digit.
-
-    Raises UnreadableError when there is no such file or it holds no transform.
-    """
-    if not Path(path).is_file():
-        raise UnreadableError(f"there is no file {path}")
-    try:
-        return sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise UnreadableError(f"{path} holds no transform ({_last_line(error)})") from None
 
 
 class _CannotRegisterError(Exception):
@@ -419,10 +391,6 @@ def _largest_shift(transform: sitk.Transform, box: sitk.Image) -> float:
     return largest
 
 
-def _interpolated(image: sitk.Image, grid: sitk.Image, transform: sitk.Transform, by: int) -> sitk.Image:
-    return sitk.Resample(image, grid, transform, by, float("nan"), sitk.sitkFloat32)
-
-
 def _interpolated_where_finite(
     image: sitk.Image, finite: np.ndarray, grid: sitk.Image, transform: sitk.Transform
 ) -> sitk.Image:
@@ -441,6 +409,10 @@ def _interpolated_where_finite(
     out = sitk.GetImageFromArray(result.astype(np.float32))
     out.CopyInformation(grid)
     return out
+
+
+def _written(numbers: Iterable[float]) -> str:
+    return " ".join(repr(value) for value in numbers)
 
 
 def _last_line(error: RuntimeError) -> str:

@@ -48,6 +48,9 @@ INDEX_DECIMALS = 6
 
 OUTLINES = {"polygon", "polyline"}
 
+# Along a side of a picture; what is drawn farther away is damage.
+FARTHEST_PIXEL = 1e6
+
 
 @dataclass(frozen=True)
 class _Structure:
@@ -168,6 +171,7 @@ def inside(polygons: Iterable[np.ndarray], shape: tuple[int, int]) -> np.ndarray
 
 
 def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> sitk.Image:
+    _refuse_lost_frames(path, header)
     segments = [_segment(item) for item in header.get("SegmentSequence") or []]
     labels_map = header.SOPClassUID == LABEL_MAP
     # In a label map 0 is the background, which may be listed.
@@ -176,7 +180,11 @@ def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> 
         frame for frame in range(number_of_frames(header)) if labels_map or _is_of(header, frame, segment)
     ]
     if not frames:
-        raise UnreadableError(f"segment {segment} of {path} has no frames: nothing was drawn", "empty_mask")
+        raise UnreadableError(
+            f"{path}: segment {segment} has no frames, so nothing was drawn. Draw it, or choose another "
+            "segment by label in the image manifest",
+            "empty_mask",
+        )
     refuse_too_large(len(frames) * int(header.Rows) * int(header.Columns), path)
     grid = _grid_of(image)
     slots = _slots(header, frames, grid)
@@ -188,10 +196,21 @@ def _from_frames(path: Path, header: Dataset, label: str, image: sitk.Image) -> 
             mask[slot] |= _held(values, header, segment)
     except Exception:
         raise UnreadableError(
-            f"the pixels of {path} cannot be decoded; export it uncompressed",
+            f"the pixels of {path} are cut short or cannot be decoded; copy it again, or export it "
+            "uncompressed",
             "undecodable_pixels",
         ) from None
     return _on_image(mask, image)
+
+
+def _refuse_lost_frames(path: Path, header: Dataset) -> None:
+    """Refuse a file that does not describe all of its frames: where a header ends, pydicom stops quietly."""
+    described, frames = len(header.get("PerFrameFunctionalGroupsSequence") or []), number_of_frames(header)
+    if described != frames and (described or frames > 1):
+        raise UnreadableError(
+            f"{path} is cut short or damaged: it describes {described} of its {frames} frames. Copy or "
+            "export it again"
+        )
 
 
 def _stored(path: Path, header: Dataset, frames: Sequence[int]) -> Iterator[np.ndarray]:
@@ -363,7 +382,8 @@ def _from_contours(path: Path, header: Dataset, label: str, image: sitk.Image) -
     contours = _contours(header, region)
     if not contours:
         raise UnreadableError(
-            f"region {region} of {path} has no closed contour; points and open lines enclose nothing",
+            f"{path}: region {region} has no closed contour, and points and open lines enclose nothing. Draw "
+            "its outline, or choose another region by label in the image manifest",
             "empty_mask",
         )
     grid = _grid_of(image)
@@ -405,7 +425,7 @@ def _slot(depths: np.ndarray, grid: _Grid, region: _Structure, path: Path) -> in
         return slot
     distance = off * float(np.linalg.norm(grid.axes[:, 2]))
     raise UnreadableError(
-        f"a contour of region {region} of {path} lies {distance:.3g} mm off the nearest slice of the image "
+        f"{path}: a contour of region {region} lies {distance:.3g} mm off the nearest slice of the image "
         f"(slice {slot + 1} of {grid.size[2]}). Give the series on which the contours were drawn",
         "grid_mismatch",
     )
@@ -429,13 +449,19 @@ def _shapes(path: Path, image_name: str) -> list[Mapping[str, Any]]:
             f"{path} is no table of VGG Image Annotator: it needs the columns filename and "
             "region_shape_attributes. Export the annotations as CSV"
         )
-    rows = table[table[names].map(_stem) == _stem(image_name)]
+    rows = table[table[names].fillna("").map(_stem) == _stem(image_name)]
     try:
-        return [json.loads(text or "{}") for text in rows["region_shape_attributes"]]
-    except ValueError:
+        shapes = [json.loads(text or "{}") for text in rows["region_shape_attributes"].fillna("")]
+    except (ValueError, RecursionError):
         raise UnreadableError(
             f"{path}: region_shape_attributes of the image {image_name} is not valid JSON; export it again"
         ) from None
+    if not all(isinstance(shape, dict) for shape in shapes):
+        raise UnreadableError(
+            f"{path}: region_shape_attributes of the image {image_name} is no shape with a name and its "
+            "numbers; export it again"
+        )
+    return shapes
 
 
 def _stem(name: str) -> str:
@@ -447,27 +473,38 @@ def _drawn(shape: Mapping[str, Any], size: tuple[int, int], path: Path) -> np.nd
     name = shape.get("name")
     try:
         if name in OUTLINES:
-            points = np.array([shape["all_points_x"], shape["all_points_y"]], dtype=float).T
+            points = _places([shape["all_points_x"], shape["all_points_y"]]).T
+            if points.ndim != 2:
+                raise ValueError("a point has more than two numbers, or the points are none")
             return inside([points], size)
         if name == "rect":
-            x, y, width, height = (float(shape[key]) for key in ("x", "y", "width", "height"))
+            x, y, width, height = _places([shape[key] for key in ("x", "y", "width", "height")])
             right, lower = x + width, y + height
             return inside([np.array([(x, y), (right, y), (right, lower), (x, lower)])], size)
         if name == "circle":
-            return _ellipse(shape, float(shape["r"]), float(shape["r"]), size)
+            return _ellipse(shape, ("r", "r"), size)
         if name == "ellipse":
-            return _ellipse(shape, float(shape["rx"]), float(shape["ry"]), size)
-    except (KeyError, TypeError, ValueError):
+            return _ellipse(shape, ("rx", "ry"), size)
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UnreadableError(
-            f"{path}: a {name} lacks its numbers, or they are not numbers; export it again"
+            f"{path}: a {name} lacks its numbers, or they are no places on a picture; export it again"
         ) from None
     return None
 
 
-def _ellipse(shape: Mapping[str, Any], rx: float, ry: float, size: tuple[int, int]) -> np.ndarray:
+def _places(numbers: Sequence[Any]) -> np.ndarray:
+    """Return numbers as an array; raises ValueError for those that no picture is large enough for."""
+    places = np.array(numbers, dtype=float)
+    if not (np.abs(places) <= FARTHEST_PIXEL).all():
+        raise ValueError("a number is not finite, or beyond every picture")
+    return places
+
+
+def _ellipse(shape: Mapping[str, Any], radii: tuple[str, str], size: tuple[int, int]) -> np.ndarray:
     rows, columns = np.ogrid[: size[0], : size[1]]
-    x, y = columns - float(shape["cx"]), rows - float(shape["cy"])
-    turn = float(shape.get("theta") or 0)
+    numbers = [shape["cx"], shape["cy"], shape.get("theta") or 0, *(shape[key] for key in radii)]
+    cx, cy, turn, rx, ry = _places(numbers)
+    x, y = columns - cx, rows - cy
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
     held: np.ndarray = (along * ry) ** 2 + (across * rx) ** 2 <= (rx * ry) ** 2
     return held & (rx * ry > 0)
