@@ -9,9 +9,10 @@ import SimpleITK as sitk
 from scipy.stats import spearmanr
 
 from annulus.evaluation.discrimination import auc_interval, delong
-from annulus.features.extraction import RegionMask, extract_image
+from annulus.features.extraction import extract_image
+from annulus.features.grids import RegionMask
 from annulus.features.settings import Settings
-from annulus.imaging.reading import Image, on_grid_of
+from annulus.imaging.reading import Image
 from annulus.imaging.regions import Plan, Region, build_regions
 from annulus.modelling.signature import RadScore
 from annulus.simulation import cem
@@ -48,7 +49,7 @@ def features_of(patient: cem.CemPatient) -> dict[str, float]:
     tumour, breast = (sitk.GetArrayFromImage(images[name]) > 0 for name in ("tumour", "breast"))
     image = Image(images["rc"], "header", "")
     built = build_regions(tumour, breast, image.spacing, True, PLAN)
-    regions = [RegionMask(b.region.name, b.region.kind, on_grid_of(b.mask, image)) for b in built]
+    regions = [RegionMask.of(b.region.name, b.region.kind, b.mask) for b in built]
     return extract_image(image, regions, images["breast"], Settings.of(SETTINGS))[0]
 
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from annulus.errors import StudyError
 from annulus.features.assembly import assemble, catalogue
-from annulus.features.extraction import extract_rows
+from annulus.features.batches import Extraction, extract_rows
 from annulus.features.ratings import (
     RATING_KEYS,
     STABILITY_COLUMNS,
@@ -287,7 +287,12 @@ def test_rows_as_they_are_and_columns_are_those_of_the_features_themselves(chunk
     wanted, settings = plan({"us": "tumour"}), {"us": SETTINGS}
     rois = pd.DataFrame(build_rows(images, masks, wanted, chunk.folder / "masks", chunk.folder / "rois"))
     rows, failures = extract_rows(
-        images, rois, masks, settings, [chunk.folder / "rois"], chunk.folder / "masks"
+        images,
+        rois,
+        masks,
+        Extraction(settings, {}, {}, None, 1),
+        [chunk.folder / "rois"],
+        chunk.folder / "masks",
     )
     kinds = {"us": {"itr": "tumour", "ptr": "ring"}}
     usable = images[["patient_id", "timepoint", "image_id", "image"]].drop_duplicates()

@@ -209,7 +209,7 @@ def _subjects(
     roi_folders: Sequence[Path],
     mask_folder: Path,
 ) -> Iterator[_Subject]:
-    facts = images.drop_duplicates([*_KEY]).set_index([*_KEY]).fillna("").astype(str)
+    facts = images.drop_duplicates([*_KEY]).set_index([*_KEY]).astype(object).fillna("").astype(str)
     breasts = masks[(masks["mask_role"] == "breast") & (masks["decision"] != "excluded")]
     breasts = breasts[breasts["mask_file"].notna()].drop_duplicates([*_KEY]).set_index([*_KEY])["mask_file"]
     for key, regions in rois.groupby([*_KEY]):

@@ -85,10 +85,13 @@ def count_neighbours(matrix: np.ndarray, force_2d: bool, flat_axis: int) -> Coun
     runs = np.zeros((1, n, max(matrix.shape), len(directions)))
     equal = np.zeros(len(own), dtype=np.int64)
     seen, total = equal.copy(), equal.copy()
-    for number, step in enumerate((directions @ view.strides).tolist()):
+    for number, direction in enumerate(directions):
+        step = int(direction @ view.strides)
         ahead, behind = view.along(step), view.along(-step)
         cooccurrence[0, :, :, number] = _pairs(own, ahead, n)
-        runs[0, :, :, number] = view.runs(behind != view.own, step, n, max(matrix.shape))
+        # As in pyradiomics, a direction whose every line meets the region once has no runs at all.
+        if ahead.any() or view.meets_twice(direction):
+            runs[0, :, :, number] = view.runs(behind != view.own, step, n, max(matrix.shape))
         for levels in (ahead, behind):
             equal += levels == view.own
             seen += levels > 0
@@ -112,6 +115,7 @@ def _pairs(own: np.ndarray, ahead: np.ndarray, n: int) -> np.ndarray:
 class _View:
     """A region's voxels in its bounding box with a margin of 0, so that no step leads around a corner."""
 
+    shaped: np.ndarray
     flat: np.ndarray
     where: np.ndarray
     own: np.ndarray
@@ -122,11 +126,18 @@ class _View:
         padded = np.pad(matrix, 1)
         flat = padded.ravel()
         where = np.flatnonzero(flat)
-        return cls(flat, where, flat[where], np.array(padded.strides) // padded.itemsize)
+        return cls(padded, flat, where, flat[where], np.array(padded.strides) // padded.itemsize)
 
     def along(self, step: int) -> np.ndarray:
         """Return the grey level one step from every voxel, 0 outside the region."""
         return self.flat[self.where + step]
+
+    def meets_twice(self, direction: np.ndarray) -> bool:
+        """Say whether some line along ``direction`` meets the region more than once."""
+        places = np.argwhere(self.shaped)
+        axis = int(np.flatnonzero(direction)[0])
+        lines = places - (places[:, axis] * direction[axis])[:, None] * direction
+        return len(np.unique(lines, axis=0)) < len(lines)
 
     def runs(self, starts: np.ndarray, step: int, n: int, longest: int) -> np.ndarray:
         """Count runs of equal levels along ``step`` by level and length."""
