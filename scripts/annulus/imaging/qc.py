@@ -12,6 +12,7 @@ import SimpleITK as sitk
 
 from annulus.cohort.files import listed, size_on_disk
 from annulus.cohort.sources import image_stem
+from annulus.errors import StudyError
 from annulus.imaging.agreement import agreement_of
 from annulus.imaging.duplicates import fingerprint
 from annulus.imaging.findings import Checked, Finding, Policy, finding_rows
@@ -108,8 +109,9 @@ class Control:
 def check_rows(rows: Iterable[Row], control: Control, folder: Path) -> Report:
     """Check the images and masks of manifest ``rows`` and write the masks to go on with to ``folder``.
 
-    Files are read in a process of its own, so that a damaged one that crashes its reader, or makes it
-    hang, is a finding too.
+    Files are read in a process of its own, so that a damaged one that crashes its reader, or keeps it
+    busy, is a finding too. Raises StudyError when the machine, and not a file, ended that process twice:
+    a healthy image must not be excluded for that.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = Report()
@@ -119,6 +121,12 @@ def check_rows(rows: Iterable[Row], control: Control, folder: Path) -> Report:
 
     groups = image_groups(rows)
     for group, result in zip(groups, Guarded(work, _size).over(groups), strict=True):
+        if isinstance(result, Died) and not result.by_file:
+            raise StudyError(
+                f"{group[0]['image_path']} or its mask could not be checked, twice: {result.reason}. This "
+                "looks like the machine, not the file, so the image is not excluded. Run again with fewer "
+                "jobs at once or more memory; if it is always this file, take it out of the image manifest."
+            )
         if isinstance(result, Died):
             message = f"{group[0]['image_path']} or its mask cannot be read: {result.reason}."
             report.add(_unusable(group, control.policy.found("damaged_file", message)))
