@@ -13,7 +13,7 @@ from annulus.tables import write_csv
 
 params, output = snakemake.params, snakemake.output
 preparations = {name: Preparation.of(content) for name, content in params.settings.items()}
-control = Control(Policy.of(params.qc, params.unit), preparations)
+control = Control(Policy.of(params.qc, params.unit), preparations, params.lesions)
 report = check_rows(params.rows, control, Path(output.folder))
 write_csv(output.masks, ({key: row.get(key) for key in MASK_COLUMNS} for row in report.masks))
 write_csv(output.images, ({key: row.get(key) for key in IMAGE_COLUMNS} for row in report.images))

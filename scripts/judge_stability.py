@@ -6,7 +6,8 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.features.ratings import STABILITY_COLUMNS, stability
+from annulus.features.ratings import stability
+from annulus.features.stability import STABILITY_COLUMNS
 from annulus.tables import read_csv, write_csv
 
 ratings = pd.concat([pd.read_parquet(path) for path in snakemake.input.ratings], ignore_index=True)

@@ -1123,7 +1123,7 @@ def control_quality(rows: list[Row], folder: Path) -> None:
     run_script(
         "check_masks.py",
         log=[str(folder / "check_masks.log")],
-        params=SimpleNamespace(rows=rows, settings={"us": SETTINGS}, **common),
+        params=SimpleNamespace(rows=rows, settings={"us": SETTINGS}, lesions={"us": "tumour"}, **common),
         output=SimpleNamespace(**chunk, folder=str(folder / "kept")),
     )
     run_script(

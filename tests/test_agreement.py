@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist, directed_hausdorff
 
 from annulus.errors import StudyError
-from annulus.imaging.agreement import AGREEMENT_COLUMNS, agreement_of, dice, hd95_mm, volume_ratio
+from annulus.imaging.agreement import agreement_of, dice, hd95_mm, volume_ratio
 
 
 def ball(radius, shape, spacing, centre=None):
@@ -202,8 +202,3 @@ def test_without_a_pixel_size_there_is_overlap_and_no_distance():
 def test_masks_of_different_size_are_refused():
     with pytest.raises(StudyError, match="5 x 4 and 4 x 5 voxels"):
         agreement_of(np.ones((4, 5)), np.ones((5, 4)), (1, 1))
-
-
-def test_a_row_has_the_columns_of_the_table():
-    row = agreement_of(np.ones((2, 2)), np.ones((2, 2)), (1, 1)).row()
-    assert list(row) == AGREEMENT_COLUMNS[4:]

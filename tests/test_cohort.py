@@ -274,6 +274,19 @@ def test_a_doubled_row_is_an_error_even_where_defaults_are_left_out(manifest):
     assert "Row 2 has the same patient" in problems[0].message
 
 
+@pytest.mark.parametrize(("name", "own", "other"), [("image_path", "i.png", "m.png"),
+                                                    ("series_uid", "1.2", "1.3")])  # fmt: skip
+def test_one_image_id_of_two_files_or_series_is_an_error(manifest, name, own, other):
+    first, second = image(**{name: own}), image(mask_role="breast", timepoint="", **{name: other})
+    problems = manifest(first, second, image(mask_role="node", **{name: own}))
+    assert rules(problems) == [("image_disagrees", "3", name, other)]
+    assert problems[0].severity == "error"
+    assert f"Row 2 has the same patient, timepoint and image_id, but '{own}'" in problems[0].message
+    assert "its own image_id" in problems[0].message
+    apart = image(timepoint="post_nst", **{name: other})
+    assert manifest(first, apart) == manifest(first, image(image_id="i2", **{name: other})) == []
+
+
 def test_a_file_that_is_not_there_is_a_warning(manifest):
     problems = manifest(image(image_path="no.png", mask_path="none.png"))
     assert rules(problems) == [

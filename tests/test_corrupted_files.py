@@ -103,9 +103,40 @@ def test_a_reader_that_ends_the_process_is_told_with_its_exit_code():
     assert guarded(lambda item: os._exit(3)) == ["reading it crashed the reader (exit code 3)"]
 
 
-def test_a_process_that_the_system_ends_is_told():
-    found = guarded(lambda item: os.kill(os.getpid(), signal.SIGKILL))
-    assert found == ["the system ended its reader, most likely for want of memory"]
+def test_a_process_that_the_system_ends_is_tried_once_more(tmp_path):
+    def work(item):
+        if not (tmp_path / "tried").exists():
+            (tmp_path / "tried").write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGKILL)
+        return os.getpid()
+
+    (pid,) = guarded(work)
+    assert pid not in (int((tmp_path / "tried").read_text()), os.getpid())
+
+
+def test_a_process_that_the_system_ends_twice_is_told_and_is_not_the_files_fault(tmp_path):
+    def work(item):
+        with (tmp_path / "tries").open("a") as stream:
+            stream.write("x")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    (died,) = Guarded(work, lambda item: 0).over([1])
+    assert died.reason == "the system ended its reader, most likely for want of memory"
+    assert not died.by_file
+    assert (tmp_path / "tries").read_text() == "xx"
+    assert children() == []
+
+
+def test_a_crash_is_the_files_fault_and_is_not_tried_again(tmp_path):
+    def work(item):
+        with (tmp_path / "tries").open("a") as stream:
+            stream.write("x")
+        faulthandler.disable()
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    (died,) = Guarded(work, lambda item: 0).over([1])
+    assert died.by_file
+    assert (tmp_path / "tries").read_text() == "x"
 
 
 def test_a_process_that_ends_while_it_has_nothing_to_do_is_started_anew():
@@ -129,8 +160,9 @@ def test_waiting_comes_to_an_end(monkeypatch):
         time.sleep(item)
         return item
 
-    reason, after = guarded(work, [600, 0])
-    assert reason.startswith("reading it did not come to an end within")
+    died, after = Guarded(work, lambda item: 0).over([600, 0])
+    assert died.reason.startswith("reading it did not come to an end within")
+    assert not died.by_file
     assert after == 0
     assert children() == []
 

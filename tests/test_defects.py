@@ -3,6 +3,7 @@
 import faulthandler
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from defects import (
     save,
 )
 
+from annulus.errors import StudyError
 from annulus.imaging import guard, qc
 from annulus.imaging.findings import MEANINGS, Policy
 from annulus.imaging.preparing import Preparation
@@ -195,7 +197,8 @@ def crash() -> None:
 
 
 def hang() -> None:
-    time.sleep(60)
+    while True:
+        pass
 
 
 def hunger() -> None:
@@ -236,6 +239,27 @@ def test_a_file_that_takes_its_reader_with_it_costs_nobody_else(monkeypatch, tmp
     assert {file.name for file in (tmp_path / "together").iterdir()} == files
     for name in files:
         assert (tmp_path / "together" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def waiting() -> None:
+    time.sleep(60)
+
+
+@pytest.mark.parametrize("fate", [killed, waiting])
+def test_a_reader_that_the_machine_ended_twice_fails_the_job_and_excludes_nobody(
+    monkeypatch, tmp_path, fate
+) -> None:
+    monkeypatch.setattr(qc, "read_image", lambda path, *arguments: fate())
+    monkeypatch.setattr(guard, "LEAST_SECONDS", 0.3)
+    with pytest.raises(StudyError) as error:
+        checked(made("nrrd")(tmp_path, "healthy"), tmp_path / "kept")
+    message = str(error.value)
+    assert "image.nrrd or its mask could not be checked, twice" in message
+    assert "not excluded. Run again with fewer jobs at once" in message
 
 
 def test_files_cut_within_their_header_are_unreadable(tmp_path) -> None:

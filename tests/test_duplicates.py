@@ -201,16 +201,24 @@ def test_identical_and_near_pairs_within_and_between_patients():
         ("P3", "I4", "", "us", "s4", B),
     )
     assert duplicate_pairs(images).values.tolist() == [
-        ["P1", "I1", "P1", "I2", "near", 2, 1],
-        ["P1", "I1", "P2", "I3", "identical", 0, 0],
-        ["P1", "I2", "P2", "I3", "near", 2, 0],
+        ["P1", "", "I1", "P1", "", "I2", "near", 2, 1],
+        ["P1", "", "I1", "P2", "", "I3", "identical", 0, 0],
+        ["P1", "", "I2", "P2", "", "I3", "near", 2, 0],
     ]
     assert len(duplicate_pairs(images, maximum_distance=1)) == 1
 
 
 def test_one_image_at_two_timepoints_is_a_duplicate():
-    images = table(("P1", "I1", "pre", "mri", "s1", A), ("P1", "I1", "post", "mri", "s1", A))
-    assert duplicate_pairs(images)["kind"].tolist() == ["identical"]
+    images = table(("P1", "I1", "after", "mri", "s1", A), ("P1", "I1", "baseline", "mri", "s1", A))
+    (pair,) = duplicate_pairs(images).to_dict("records")
+    assert pair["kind"] == "identical"
+    # In whatever order they come, and whatever the other timepoint is called.
+    assert (pair["timepoint_a"], pair["timepoint_b"]) == ("baseline", "after")
+
+
+def test_an_image_is_no_duplicate_of_itself_under_two_of_the_studys_names():
+    images = table(("P1", "I1", "baseline", "us", "s1", A), ("P1", "I1", "baseline", "any", "s1", A))
+    assert duplicate_pairs(images).empty
 
 
 def test_missing_checksums_and_fingerprints_match_nothing():

@@ -120,8 +120,11 @@ def test_duplicates_say_which_cohorts_and_outcomes_they_join():
     )
     pairs = pd.DataFrame(
         [("a", "b"), ("a", "c"), ("a", "d"), ("a", "lost")], columns=["patient_a", "patient_b"]
-    ).assign(image_a="x", image_b="y", kind="near", distance=3)
+    ).assign(
+        image_a="x", image_b="y", timepoint_a="baseline", timepoint_b="post_nst", kind="near", distance=3
+    )
     found = duplicates_across(pairs, predictions)
+    assert set(found["timepoint_a"]) == {"baseline"} and set(found["timepoint_b"]) == {"post_nst"}
     assert list(found["across_cohorts"]) == [0, 1, 0, 0]
     assert list(found["across_labels"]) == [1, 0, 0, 0]
     assert pd.isna(found["cohort_b"].iloc[-1])

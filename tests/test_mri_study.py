@@ -16,6 +16,9 @@ SHAPE = (12, 28, 28)
 SPACING = (1.0, 1.0, 2.0)
 PATIENTS = {"train": 18, "external_b": 12}
 
+# Only the whole study shows that these are one image, which is then of neither.
+MISFILED = {"M029": "M029_zzz", "M030": "M030_aaa"}
+
 # Mean of (early enhancement, late enhancement, ADC) in the planted habitats, by rising enhancement.
 PLANTED = {1: (0.2, 0.3, 1900.0), 2: (0.9, 1.3, 1200.0), 3: (1.8, 1.2, 900.0)}
 
@@ -62,6 +65,16 @@ def write_patient(folder, number, cohort, event):
     return patient
 
 
+def misfiled_images(folder, rows):
+    """Return rows of one image under two patients: the last by id of the one, the first of the other."""
+    write_image(folder / "misfiled.nrrd", np.random.default_rng(0).normal(3000, 6, SHAPE))
+    late = {row["patient_id"]: row for row in rows if row["series"] == "dce_4"}
+    return [
+        {**late[patient], "image_id": image_id, "image_path": "misfiled.nrrd"}
+        for patient, image_id in MISFILED.items()
+    ]
+
+
 def write_tables(folder):
     people, rows, number = [], [], 0
     for cohort, count in PATIENTS.items():
@@ -82,6 +95,7 @@ def write_tables(folder):
                             "mask_role": "tumour" if mask else "", "rater": rater, "acq_time_s": seconds,
                         }
                     )  # fmt: skip
+    rows += misfiled_images(folder, rows)
     write_csv(folder / "participants.csv", people)
     write_csv(folder / "images.csv", rows)
 
@@ -196,6 +210,20 @@ def test_habitat_shares_are_the_planted_ones_in_the_other_centre_too(mri):
             assert features.loc[patient, f"dce_h{k}_original_habitat_present"] == (share > 0)
 
 
+def test_habitats_are_made_of_no_image_that_the_whole_study_excluded(mri):
+    masks = table(mri, "qc/masks.csv").set_index("image_id")
+    assert set(masks.loc[list(MISFILED.values()), "reasons"]) == {"duplicate_image"}
+    features = pd.read_parquet(mri / "results/mri/features/features.parquet").set_index("patient_id")
+    # With the misfiled image, the first by id, every voxel would fall to one habitat.
+    shares = [features.loc["M030", f"dce_h{k}_original_habitat_fraction"] for k in (2, 3)]
+    assert min(shares) > 0.1
+
+
+def test_the_report_says_that_habitats_are_not_clustered_in_every_fold(mri):
+    page = " ".join((mri / "results/mri/report/report.html").read_text().split())
+    assert "voxels were clustered once, blind to the outcome, on all training patients" in page
+
+
 def test_an_absent_habitat_has_missing_features_and_the_columns_are_complete(mri):
     features = pd.read_parquet(mri / "results/mri/features/features.parquet").set_index("patient_id")
     catalogue = table(mri, "features/catalogue.csv")
@@ -235,7 +263,7 @@ def test_nothing_of_images_that_may_not_be_handed_on_is_in_the_results(mri):
     assert kinds <= {".csv", ".json", ".parquet", ".log", ".tsv", ".html", ".png", ".pdf"}
     assert not list((mri / "results").rglob("*overlay*"))
     page = (mri / "work/mri/qc/gallery/mri_cohort.html").read_text()
-    assert page.count("<article") == 4 * sum(PATIENTS.values())
+    assert page.count("<article") == 4 * sum(PATIENTS.values()) + len(MISFILED)
     assert "keep this page to yourself" in page
     first = page[page.index('src="thumbnails') + 5 :].split('"', 1)[0]
     assert (mri / "work/mri/qc/gallery" / first).is_file()

@@ -1,6 +1,7 @@
 """Mask quality control: every finding on a small file that has just that fault."""
 
 import hashlib
+import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,13 +21,16 @@ from annulus.imaging.cohort_checks import (
     duplicate_findings,
     lost_patients,
     refuse_large_loss,
+    usable_images,
     with_findings,
 )
+from annulus.imaging.duplicates import duplicate_pairs
 from annulus.imaging.findings import Policy
 from annulus.imaging.mask_checks import largest_diameter
 from annulus.imaging.preparing import Preparation
-from annulus.imaging.qc import MASK_COLUMNS, Control, check_image, check_rows
+from annulus.imaging.qc import AGREEMENT_COLUMNS, MASK_COLUMNS, Control, check_image, check_rows
 from annulus.imaging.reading import read_again, read_written
+from annulus.imaging.regions import Outlines
 
 SCHEMA = yaml.safe_load((Path(__file__).parents[1] / "workflow/schemas/study.schema.yaml").read_text())
 
@@ -591,16 +595,75 @@ def test_a_pixel_size_from_the_manifest_reaches_every_later_stage(tmp_path):
 # --- what only the whole study shows ---------------------------------------------------------
 
 
-def pair(kind, same, a="a", b="b", distance=0):
+def pair(kind, same, a="a", b="b", distance=0, **more):
     return {
-        "patient_a": a, "image_a": f"{a}1", "patient_b": b, "image_b": f"{b}2", "kind": kind,
-        "distance": distance, "same_patient": same,
+        "patient_a": a, "timepoint_a": "baseline", "image_a": f"{a}1", "patient_b": b,
+        "timepoint_b": "baseline", "image_b": f"{b}2", "kind": kind, "distance": distance,
+        "same_patient": same, **more,
     }  # fmt: skip
 
 
-def later(found, masks=MASKS):
-    table, rows = with_findings(masks.assign(timepoint="baseline", rater="1", lesion="1"), found)
+FILLED = MASKS.assign(timepoint="baseline", rater="1", lesion="1", voxels=100)
+
+
+def later(found, masks=FILLED):
+    table, rows = with_findings(masks, found)
     return table.set_index("image_id"), rows
+
+
+def same_images(*keys):
+    """A table of images of the same pixels, by patient, timepoint and image id."""
+    images = pd.DataFrame(keys, columns=["patient_id", "timepoint", "image_id"])
+    return images.assign(image="us", image_sha256="same", fingerprint=None)
+
+
+def masks_of(images, role="tumour"):
+    """The rows of qc/masks.csv of a table of images, every mask whole."""
+    return images.assign(
+        mask_role=role, rater="1", lesion="1", decision="pass", reasons=None, message=None, voxels=100
+    )
+
+
+def excluded_as_duplicates(images, masks):
+    table, _ = with_findings(masks, duplicate_findings(duplicate_pairs(images), POLICY))
+    gone = table[table["decision"] == "excluded"]
+    return set(zip(gone["patient_id"], gone["timepoint"], gone["image_id"], strict=True))
+
+
+def test_a_duplicate_at_one_timepoint_leaves_the_other_timepoint_alone():
+    images = same_images(("P1", "post_nst", "i"), ("P2", "baseline", "i"))
+    masks = masks_of(pd.concat([images, same_images(("P1", "baseline", "i"))], ignore_index=True))
+    assert excluded_as_duplicates(images, masks) == {("P1", "post_nst", "i"), ("P2", "baseline", "i")}
+
+
+def test_of_one_image_at_two_timepoints_that_at_baseline_stays():
+    images = same_images(("P1", "post_nst", "i"), ("P1", "baseline", "i"))
+    assert excluded_as_duplicates(images, masks_of(images)) == {("P1", "post_nst", "i")}
+    ((where, finding),) = duplicate_findings(duplicate_pairs(images), POLICY)
+    assert where == {"patient_id": "P1", "timepoint": "post_nst", "image_id": "i"}
+    assert "image i of patient P1 at timepoint baseline." in finding.message
+
+
+@pytest.mark.parametrize("role", [None, "breast"])
+def test_a_duplicate_without_a_mask_of_a_lesion_is_excluded_too(role):
+    images = same_images(("P1", "baseline", "pre"), ("P2", "baseline", "pre"))
+    masks = masks_of(images, role)
+    assert excluded_as_duplicates(images, masks) == set(
+        zip(masks["patient_id"], masks["timepoint"], masks["image_id"], strict=True)
+    )
+    table, rows = with_findings(masks, duplicate_findings(duplicate_pairs(images), POLICY))
+    assert [row["code"] for row in rows] == ["duplicate_image"] * 2
+    assert lost_patients(table, ["P1", "P2"], {"us": False}) == {
+        "P1": "us: duplicate_image", "P2": "us: duplicate_image",
+    }  # fmt: skip
+
+
+def test_every_mask_of_a_duplicate_is_excluded():
+    images = same_images(("P1", "baseline", "i"), ("P2", "baseline", "i"))
+    masks = pd.concat([masks_of(images), masks_of(images, "breast")], ignore_index=True)
+    table, rows = with_findings(masks, duplicate_findings(duplicate_pairs(images), POLICY))
+    assert set(table["decision"]) == {"excluded"} and len(rows) == 4
+    assert usable_images(table).empty
 
 
 def test_an_image_of_two_patients_is_taken_from_both():
@@ -622,7 +685,7 @@ def test_of_one_patients_duplicates_the_first_stays_and_near_ones_only_warn():
 
 
 def test_a_mask_that_does_not_fit_the_recorded_diameter_is_found():
-    masks = MASKS.assign(largest_diameter_mm=[20.0, 20.0, 21.0, 20.0, 20.0, 9.0, 50.0, None])
+    masks = FILLED.assign(largest_diameter_mm=[20.0, 20.0, 21.0, 20.0, 20.0, 9.0, 50.0, None])
     people = pd.DataFrame({"patient_id": list("abcd"), "tumor_diameter_mm": [20.0, 10.0, 20.0, 5.0]})
     found = diameter_findings(masks, people, POLICY)
     assert {(where["image_id"], round(finding.value, 2)) for where, finding in found} == {
@@ -630,3 +693,124 @@ def test_a_mask_that_does_not_fit_the_recorded_diameter_is_found():
     }  # fmt: skip
     assert "the recorded diameter 10 mm" in found[0][1].message
     assert diameter_findings(masks, people[["patient_id"]], POLICY) == []
+
+
+def test_a_recorded_diameter_is_that_of_the_largest_lesion_at_baseline_by_the_first_rater():
+    rows = [
+        ("P1", "baseline", "1", "large", 900, 20.0, "pass"),
+        ("P1", "baseline", "1", "small", 90, 6.0, "pass"),
+        ("P1", "baseline", "2", "large", 990, 45.0, "pass"),
+        ("P1", "baseline", "0", "torn", 9999, 60.0, "excluded"),
+        ("P1", "post_nst", "1", "large", 90, 5.0, "pass"),
+    ]
+    names = ["patient_id", "timepoint", "rater", "lesion", "voxels", "largest_diameter_mm", "decision"]
+    masks = pd.DataFrame(rows, columns=names).assign(image_id="i", image="us", mask_role="tumour")
+    people = pd.DataFrame({"patient_id": ["P1"], "tumor_diameter_mm": [19.0]})
+    assert diameter_findings(masks, people, POLICY) == []
+    ((where, finding),) = diameter_findings(masks, people.assign(tumor_diameter_mm=8.0), POLICY)
+    assert where == {"patient_id": "P1", "timepoint": "baseline", "image_id": "i"}
+    assert finding.value == 2.5
+
+
+def test_a_diameter_concerns_the_masks_of_lesions_alone():
+    image = same_images(("P1", "baseline", "i"))
+    masks = pd.concat([masks_of(image), masks_of(image, "breast")], ignore_index=True)
+    found = diameter_findings(
+        masks.assign(largest_diameter_mm=50.0),
+        pd.DataFrame({"patient_id": ["P1"], "tumor_diameter_mm": [5.0]}),
+        policy_of(diameter_mismatch="exclude"),
+    )
+    table, _ = with_findings(masks, found)
+    assert table["decision"].tolist() == ["excluded", "pass"]
+
+
+# --- raters and the chosen outline --------------------------------------------------------------
+
+
+def boxes(folder, *outlines):
+    """Rows of one image, each an outline (rater, lesion, role and box) in a file of its own."""
+    image = write(folder / "i.nrrd", NOISE)
+    rows = []
+    for number, (rater, lesion, role, box) in enumerate(outlines):
+        mask = np.zeros(NOISE.shape, np.uint8)
+        mask[box] = 1
+        path = write(folder / f"{number}.nrrd", mask)
+        rows.append(row(image, path, role=role, rater=rater, lesion=lesion))
+    return rows
+
+
+def test_raters_are_all_compared_in_whatever_order_they_come(tmp_path):
+    # a and b agree, c with neither.
+    whole, part, else_where = np.s_[4:14, 4:14], np.s_[4:14, 4:13], np.s_[15:27, 20:36]
+    rows = boxes(
+        tmp_path,
+        *((name, "1", "tumour", box) for name, box in zip("abc", (whole, part, else_where), strict=True)),
+    )
+    policy = policy_of(rater_disagreement="exclude")
+    seen = []
+    for order in itertools.permutations(rows):
+        _, report = checked(list(order), policy, tmp_path / "kept")
+        assert len(report.agreement) == 3
+        seen.append({mask["rater"]: mask["reasons"] for mask in report.masks})
+    assert seen == seen[:1] * 6
+    assert seen[0] == {
+        name: ";".join(["rater_disagreement"] * times) for name, times in zip("abc", (1, 1, 2), strict=True)
+    }
+
+
+def test_why_there_is_no_distance_reaches_the_table(tmp_path):
+    rows = boxes(tmp_path, *((rater, "1", "tumour", np.s_[4:14, 4:14]) for rater in "ab"))
+    for one in rows:
+        for name in ("image_path", "mask_path"):
+            array = sitk.GetArrayFromImage(sitk.ReadImage(one[name]))
+            one[name] = write(
+                Path(one[name]).with_suffix(".png"),
+                255 * (array > 0).astype(np.uint8) if "mask" in name else array,
+            )
+    (pair_of_raters,) = checked(rows, POLICY, tmp_path / "kept")[1].agreement
+    assert "reason" in AGREEMENT_COLUMNS
+    assert pair_of_raters["reason"] == "the pixel size is unknown: no distance in mm"
+    for one, box in zip(rows, (LARGE, NODE), strict=True):
+        mask = np.zeros(NOISE.shape, np.uint8)
+        mask[box] = 255
+        write(one["mask_path"], mask)
+    (first, _), _ = checked(rows, POLICY, tmp_path / "kept")
+    assert first.message.endswith("(0.7 expected); the pixel size is unknown: no distance in mm.")
+
+
+LARGE, SMALL, NODE = np.s_[4:16, 4:16], np.s_[20:26, 4:12], np.s_[4:20, 22:34]
+
+
+def outline_area(rows, folder, lesion="tumour"):
+    control = Control(POLICY, {}, {"us": lesion} if lesion else {})
+    (facts,) = check_image(rows, control, folder).frames
+    return facts.get("outline_area")
+
+
+def test_the_leak_screen_sees_the_outline_that_regions_are_built_from(tmp_path):
+    # An excluded one, the small lesion and the second rater's come first.
+    rows = boxes(
+        tmp_path,
+        ("1", "gone", "tumour", np.s_[28:29, 4:6]),
+        ("1", "small", "tumour", SMALL),
+        ("2", "large", "tumour", np.s_[4:15, 4:15]),
+        ("1", "n", "node", NODE),
+        ("1", "large", "tumour", LARGE),
+        ("1", "n", "node_cortex", np.s_[4:20, 22:26]),
+    )
+    pixel = 0.5 * 0.4
+    for order in (rows, rows[::-1]):
+        assert outline_area(order, tmp_path / "kept") == pytest.approx(144 * pixel)
+        assert outline_area(order, tmp_path / "kept", "node") == pytest.approx(192 * pixel)
+    assert outline_area(rows, tmp_path / "kept", "") is None
+
+
+def test_the_outline_of_the_leak_screen_and_that_of_regions_are_one(tmp_path):
+    rows = boxes(
+        tmp_path, ("b", "2", "tumour", LARGE), ("a", "1", "tumour", SMALL), ("b", "1", "tumour", NODE)
+    )
+    report = check_image(rows, Control(POLICY, {}), tmp_path)
+    masks = pd.DataFrame(report.masks)
+    outlines = Outlines.read(masks[masks["mask_file"] != ""], tmp_path)
+    assert outlines.lesion == "2"
+    assert report.frames[0]["outline_area"] == pytest.approx(outlines.masks["tumour"].sum() * 0.5 * 0.4)

@@ -12,13 +12,13 @@ from annulus.features.assembly import assemble, catalogue
 from annulus.features.batches import Extraction, extract_rows
 from annulus.features.ratings import (
     RATING_KEYS,
-    STABILITY_COLUMNS,
     RatingPlan,
     chosen_patients,
     rate_rows,
     stability,
 )
 from annulus.features.settings import Settings
+from annulus.features.stability import STABILITY_COLUMNS
 from annulus.imaging.reading import write_mask
 from annulus.imaging.regions import Plan, build_rows
 from annulus.tables import read_csv, write_csv
@@ -378,6 +378,22 @@ def test_the_lesion_rated_is_the_one_that_features_are_of_whoever_outlined_it(ch
     (region,) = build_rows(images, masks, wanted, chunk.folder / "masks", chunk.folder / "rois")
     rated = by_rating(chunk.rate(wanted, perturbed={"a"}), SURFACE)
     assert rated["perturbation", "none"] == region["volume_mm3"]
+
+
+def test_a_region_that_is_too_small_for_the_study_is_too_small_for_its_ratings(chunk):
+    chunk.image("a", texture(0)).mask(disc(6), "1").mask(disc(2), "2")
+    least = int(disc(2).sum()) + 1
+    rows = chunk.rate(plan(minimum_voxels=least), perturbed={"a"}).set_index("rating")
+    assert np.isnan(rows.loc["2", SURFACE]) and np.isfinite(rows.loc["2", RING_MEAN])
+    assert rows.loc["1", SURFACE] == disc(6).sum() * 0.25
+
+
+def test_masks_of_other_chunks_are_none_of_this_ones_business(chunk):
+    for patient in ("a", "b"):
+        chunk.image(patient, texture(0)).mask(disc(6), "1").mask(disc(5), "2")
+    alone = chunk.rate(training={"a"})
+    chunk.images = [row for row in chunk.images if row["patient_id"] == "a"]
+    pd.testing.assert_frame_equal(chunk.rate(training={"a", "b"}), alone)
 
 
 def test_a_cortex_is_the_node_without_its_hilum_for_every_rater(chunk):

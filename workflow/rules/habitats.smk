@@ -1,11 +1,11 @@
 # Habitats: clusters of voxels, found on training patients alone and then frozen. Only studies that ask for them
-# have these rules.
+# have these rules. They go by the masks of the whole study: what it excludes late must be in no habitat.
 
 
 rule sample_habitats:
     input:
         files=chunk_files,
-        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        masks="<results>/qc/masks.csv",
         images="<results>/qc/chunks/{chunk}/images.csv",
         folder=ancient("<kept>/qc/masks/{chunk}"),
     output:
@@ -51,7 +51,7 @@ rule fit_habitats:
 rule divide_lesions:
     input:
         files=chunk_files,
-        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        masks="<results>/qc/masks.csv",
         images="<results>/qc/chunks/{chunk}/images.csv",
         habitats="<results>/models/habitats.json",
         folder=ancient("<kept>/qc/masks/{chunk}"),

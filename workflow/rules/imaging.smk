@@ -26,6 +26,7 @@ rule check_masks:
         qc=DESIGN["qc"],
         unit=DESIGN["regions"].get("unit", "px"),
         settings=SETTINGS,
+        lesions={name: image["lesion"] for name, image in EXTRACTED.items()},
         code=code_of("check_masks.py"),
     script:
         "../../scripts/check_masks.py"

@@ -1,4 +1,5 @@
 # Whether features survive other raters and small changes. Only studies that ask for it have these rules.
+# They go by the masks of the whole study: what it excludes late must not be judged by.
 
 
 rule rate_features:
@@ -6,7 +7,7 @@ rule rate_features:
         files=chunk_files,
         allocation="<results>/split/allocation.csv",
         images="<results>/qc/chunks/{chunk}/images.csv",
-        masks="<results>/qc/chunks/{chunk}/masks.csv",
+        masks="<results>/qc/masks.csv",
         mask_folder=ancient("<kept>/qc/masks/{chunk}"),
     output:
         ratings="<results>/features/ratings/{chunk}.parquet",

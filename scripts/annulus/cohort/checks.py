@@ -110,10 +110,12 @@ def check_manifest(
     """Check the image manifest: its cells, its patients, doubled rows and files that are not there."""
     problems = list(_check_header(file, rows, columns, _mask_columns(rows)))
     seen: dict[tuple[str, ...], str] = {}
+    first_rows: dict[tuple[str, ...], Row] = {}
     for row in rows:
         problems += _read_row(file, row, columns)[1]
         problems += _check_mask(file, row)
         problems += _check_links(file, folder, row, patients)
+        problems += _check_source(file, row, first_rows)
         filled = {key: row.get(key) or default for key, default in MANIFEST_DEFAULTS.items()}
         key = (
             row.get("patient_id", ""),
@@ -251,6 +253,20 @@ def _check_mask(file: str, row: Row) -> Iterator[Problem]:
             yield Problem(
                 file, row["_row"], missing, "", "empty", "error",
                 f"The cell must not be empty where {given[0]} is given.",
+            )  # fmt: skip
+
+
+def _check_source(file: str, row: Row, first_rows: dict[tuple[str, ...], Row]) -> Iterator[Problem]:
+    """Hold a row against the first of the same image, which must have the same file and series."""
+    timepoint = row.get("timepoint") or MANIFEST_DEFAULTS["timepoint"]
+    first = first_rows.setdefault((row.get("patient_id", ""), timepoint, row.get("image_id", "")), row)
+    for name in ("image_path", "series_uid"):
+        own, other = row.get(name, ""), first.get(name, "")
+        if row.get("image_id") and own != other:
+            yield Problem(
+                file, row["_row"], name, own, "image_disagrees", "error",
+                f"Row {first['_row']} has the same patient, timepoint and image_id, but {other!r} here. Give "
+                f"each image its own image_id, or its rows the same {name}.",
             )  # fmt: skip
 
 

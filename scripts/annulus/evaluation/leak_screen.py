@@ -23,8 +23,8 @@ LEAK_COLUMNS = [
     "difference_lower", "difference_upper", "p", "rivals", "note",
 ]  # fmt: skip
 DUPLICATE_COLUMNS = [
-    "patient_a", "image_a", "cohort_a", "outcome_a", "patient_b", "image_b", "cohort_b", "outcome_b",
-    "kind", "distance", "across_cohorts", "across_labels",
+    "patient_a", "timepoint_a", "image_a", "cohort_a", "outcome_a", "patient_b", "timepoint_b", "image_b",
+    "cohort_b", "outcome_b", "kind", "distance", "across_cohorts", "across_labels",
 ]  # fmt: skip
 
 TREES, LEAST_LEAF = 300, 5

@@ -83,7 +83,7 @@ def _add_textures(
         stage.pixels.GetSpacing(),
         settings.texture_features(),
         filtered.setting,
-        symmetric_mcc=settings.mode == "shared",
+        quick=settings.mode == "shared",
     )
     for name, found in found_by_class:
         prefix = f"{region.name}_{filtered.name}_{name}"

@@ -1,6 +1,6 @@
 """Features of second raters' outlines and of perturbed images, from which stability is judged.
 
-Only training patients are rated: whether a feature is stable decides whether a model may use it.
+Only training patients are rated, so that models may one day be kept to stable features; none is yet.
 """
 
 import hashlib
@@ -18,15 +18,14 @@ from annulus.errors import StudyError
 from annulus.features.extraction import extract_image
 from annulus.features.grids import CannotExtract, RegionMask
 from annulus.features.settings import Settings
-from annulus.features.stability import icc_table
+from annulus.features.stability import STABILITY_COLUMNS, icc_table
 from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb, seed_of
-from annulus.imaging.qc import IMAGE_KEY, NODE_ROLES, TISSUE_ROLE, TUMOUR_ROLES
+from annulus.imaging.qc import IMAGE_KEY, ROLES_OF, TISSUE_ROLE
 from annulus.imaging.reading import Image, read_again, read_written
-from annulus.imaging.regions import LESION_KINDS, Outlines, Plan, allowed_tissue, build_regions
+from annulus.imaging.regions import Outlines, Plan, allowed_tissue, build_regions, status_of
 
 logger = logging.getLogger(__name__)
 
-STABILITY_COLUMNS = ["column", "icc", "icc_lower", "icc_upper", "n", "source"]
 RATING_KEYS = ["patient_id", "timepoint", "image_id", "image", "source", "rating"]
 
 # The rating that nothing was done to.
@@ -72,11 +71,12 @@ def rate_rows(
 ) -> pd.DataFrame:
     """Extract a chunk's training patients again, once per rater and once per perturbation.
 
-    ``images`` and ``masks`` are the chunk's rows of ``cohort/images.csv`` and ``qc/masks.csv``. Returns a
+    ``images`` are the chunk's rows of ``cohort/images.csv``, ``masks`` all of ``qc/masks.csv``. Returns a
     row per image and rating (``RATING_KEYS``) with columns ``<roi>_<filter>_<class>_<feature>``.
     """
     facts = images.drop_duplicates([*IMAGE_KEY]).set_index([*IMAGE_KEY])
     usable = masks[(masks["decision"] != "excluded") & masks["mask_file"].notna()]
+    usable = usable[usable["patient_id"].isin(images["patient_id"])]
     rows: list[dict[str, Any]] = []
     for key, own in usable.groupby([*IMAGE_KEY]):
         fact = facts.loc[[key]].iloc[0].fillna("").astype(str).to_dict()
@@ -136,8 +136,7 @@ class _Subject:
         chosen = Outlines.read(rows, folder, lesion)
         if chosen is None:
             return None
-        roles = TUMOUR_ROLES if lesion == "tumour" else NODE_ROLES
-        lesions = rows[rows["mask_role"].isin(roles) & (rows["lesion"] == chosen.lesion)]
+        lesions = rows[rows["mask_role"].isin(ROLES_OF[lesion]) & (rows["lesion"] == chosen.lesion)]
         breast = rows[rows["mask_role"] == TISSUE_ROLE].sort_values("rater")
         return cls(
             read_again(fact),
@@ -204,7 +203,7 @@ def _features(
                 regions += [
                     RegionMask.of(b.region.name, b.region.kind, b.mask)
                     for b in built
-                    if b.region.kind in LESION_KINDS or b.voxels
+                    if status_of(b, plan)[0] == "ok"
                 ]
         tissue = outlines.get(TISSUE_ROLE)
         return extract_image(image, regions, tissue, settings)[0]

@@ -134,7 +134,7 @@ def _iccs(ratings: np.ndarray, model: str) -> _Iccs:
     if ratings.shape[1] < 2:
         raise StudyError(
             f"An intraclass correlation needs two raters or perturbations at least; there is "
-            f"{ratings.shape[1]}. Add one, or leave out the selection by stability."
+            f"{ratings.shape[1]}. Add one, or leave out `stability`."
         )
     complete = np.isfinite(ratings).all(axis=1)
     n = complete.sum(axis=0)

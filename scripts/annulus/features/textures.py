@@ -1,14 +1,13 @@
 """Texture and first-order features of one region of one filtered image, discretised once for all classes.
 
 The classes are pyradiomics' own, with its repeated work taken out. What stands in for it yields the same
-bits; only the maximal correlation coefficient differs where asked, by a few parts in 1e9, since it is
-found as a symmetric eigenproblem.
+bits. Where that is not asked for, skewness and kurtosis differ by a rounding error, and the maximal
+correlation coefficient by a few parts in 1e9, since it is found as a symmetric eigenproblem.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from radiomics.glrlm import RadiomicsGLRLM
 from radiomics.glszm import RadiomicsGLSZM
 from radiomics.ngtdm import RadiomicsNGTDM
 
+from annulus.features.lean import add_up, lean, mean_of_numbers, with_globals
 from annulus.features.neighbours import NeighbourMatrices
 
 logger = logging.getLogger(__name__)
@@ -81,18 +81,17 @@ def texture_features(
     spacing: Sequence[float],
     wanted: Mapping[str, Sequence[str]],
     setting: Mapping[str, Any],
-    symmetric_mcc: bool,
+    quick: bool,
 ) -> Iterator[tuple[str, dict[str, float] | FeatureError]]:
     """Yield every class of ``wanted`` with its features' values, or with why there are none.
 
     ``values`` is the filtered image cut to the region, ``mask`` the region (1 inside, 0 outside),
-    ``spacing`` (x, y, z) in mm. ``setting`` is pyradiomics'. ``symmetric_mcc`` asks for the fast maximal
-    correlation coefficient.
+    ``spacing`` (x, y, z) in mm. ``setting`` is pyradiomics'. ``quick`` lets rounding differ; see above.
     """
     image = sitk.GetImageFromArray(values)
     image.SetSpacing(spacing)
     levels = GreyLevels.of(values, sitk.GetArrayViewFromImage(mask) > 0, setting)
-    classes = FAST_CLASSES if symmetric_mcc else EXACT_CLASSES
+    classes = QUICK_CLASSES if quick else EXACT_CLASSES
     for name, features in wanted.items():
         try:
             yield name, computed(classes[name], features, image, mask, {**setting, LEVELS: levels})
@@ -142,23 +141,27 @@ class _Discretised(RadiomicsFeaturesBase):
         """Run pyradiomics' own method with the functions that count together in place of those in C."""
         theirs: Any = super()._calculateMatrix
         matrices = self.settings[LEVELS].matrices(self.settings)
-        globals_of = {**theirs.__func__.__globals__, "cMatrices": matrices}
-        return FunctionType(theirs.__func__.__code__, globals_of)(self, voxelCoordinates)
+        return with_globals(theirs.__func__, cMatrices=matrices)(self, voxelCoordinates)
 
 
+PERCENTILES = (10, 25, 50, 75, 90)
+
+
+@lean
 class FirstOrder(_Discretised, RadiomicsFirstOrder):
     """First-order statistics that sort the grey values once instead of once per percentile."""
 
     def _initCalculation(self, voxelCoordinates: None = None) -> None:  # noqa: N802
         self.targetVoxelArray = self.imageArray[self.maskArray].astype("float").reshape((1, -1))
         self.in_order = np.sort(self.targetVoxelArray, axis=1)
+        self.percentiles = dict(
+            zip(PERCENTILES, np.percentile(self.in_order, PERCENTILES, axis=1), strict=True)
+        )
         counts = self.settings[LEVELS].counts.reshape((1, -1)).astype("float")
         self.coefficients["p_i"] = counts / np.sum(counts, 1, keepdims=True)
         self.deviations = self.targetVoxelArray - np.mean(self.targetVoxelArray, 1, keepdims=True)
-        self.variance = np.mean(np.power(self.deviations, 2), 1)
-
-    def _percentile(self, percent: float) -> np.ndarray:
-        return np.percentile(self.in_order, percent, axis=1)
+        self.squares = np.power(self.deviations, 2)
+        self.variance = np.mean(self.squares, 1)
 
     def getMinimumFeatureValue(self) -> np.ndarray:  # noqa: N802
         return self.in_order[:, 0]
@@ -170,16 +173,16 @@ class FirstOrder(_Discretised, RadiomicsFirstOrder):
         return self.in_order[:, -1] - self.in_order[:, 0]
 
     def get10PercentileFeatureValue(self) -> np.ndarray:  # noqa: N802
-        return self._percentile(10)
+        return self.percentiles[10]
 
     def get90PercentileFeatureValue(self) -> np.ndarray:  # noqa: N802
-        return self._percentile(90)
+        return self.percentiles[90]
 
     def getMedianFeatureValue(self) -> np.ndarray:  # noqa: N802
-        return np.median(self.in_order, axis=1)
+        return self.percentiles[50]
 
     def getInterquartileRangeFeatureValue(self) -> np.ndarray:  # noqa: N802
-        return self._percentile(75) - self._percentile(25)
+        return self.percentiles[75] - self.percentiles[25]
 
     def getSkewnessFeatureValue(self) -> np.ndarray:  # noqa: N802
         return self._standardised_moment(3)
@@ -190,9 +193,20 @@ class FirstOrder(_Discretised, RadiomicsFirstOrder):
     def _standardised_moment(self, order: int) -> np.ndarray:
         if self.variance[0] == 0:
             return np.zeros(1)
-        return np.mean(np.power(self.deviations, order), 1) / self.variance ** (order / 2)
+        return np.mean(self._power(order), 1) / self.variance ** (order / 2)
+
+    def _power(self, order: int) -> np.ndarray:
+        return np.power(self.deviations, order)
 
 
+class QuickFirstOrder(FirstOrder):
+    """First-order statistics whose third and fourth powers are products, a rounding error apart."""
+
+    def _power(self, order: int) -> np.ndarray:
+        return self.squares * (self.squares if order == 4 else self.deviations)
+
+
+@lean
 class GLCM(_Discretised, RadiomicsGLCM):
     """Co-occurrence features that sum diagonals, and raise powers, once per diagonal."""
 
@@ -208,6 +222,8 @@ class GLCM(_Discretised, RadiomicsGLCM):
         i, j = np.meshgrid(levels, levels, indexing="ij", sparse=True)
         matrix = self.P_glcm
         self.sums = present[:, None] + present[None, :]
+        self.diagonals, place = np.unique(self.sums, return_inverse=True)
+        self.place = place.reshape(self.sums.shape)
         self.coefficients |= {
             "eps": eps,
             "i": i,
@@ -232,12 +248,9 @@ class GLCM(_Discretised, RadiomicsGLCM):
         return np.ascontiguousarray(np.stack(angles, axis=1)[None])
 
     def _cluster(self, power: int) -> np.ndarray:
-        assert self.sums is not None
         ux, uy = self.coefficients["ux"][0, 0, 0], self.coefficients["uy"][0, 0, 0]
-        values, place = np.unique(self.sums, return_inverse=True)
-        raised = (values.astype("float")[:, None] - ux - uy) ** power
-        spread = raised[place.reshape(self.sums.shape)]
-        return np.nanmean(np.sum(self.P_glcm * spread[None], (1, 2)), 1)
+        raised = (self.diagonals.astype("float")[:, None] - ux - uy) ** power
+        return mean_of_numbers(add_up(self.P_glcm * raised[self.place][None], (1, 2)), 1)
 
     def getClusterProminenceFeatureValue(self) -> np.ndarray:  # noqa: N802
         return super().getClusterProminenceFeatureValue() if self.sums is None else self._cluster(4)
@@ -270,18 +283,22 @@ class SymmetricGLCM(GLCM):
         return np.array([np.mean(values[:, -2])])
 
 
+@lean
 class GLRLM(_Discretised, RadiomicsGLRLM):
     """Run length features."""
 
 
+@lean
 class GLSZM(_Discretised, RadiomicsGLSZM):
     """Size zone features."""
 
 
+@lean
 class GLDM(_Discretised, RadiomicsGLDM):
     """Dependence features."""
 
 
+@lean
 class NGTDM(_Discretised, RadiomicsNGTDM):
     """Grey tone difference features."""
 
@@ -289,5 +306,7 @@ class NGTDM(_Discretised, RadiomicsNGTDM):
 EXACT_CLASSES: Mapping[str, type] = {
     "firstorder": FirstOrder, "glcm": GLCM, "glrlm": GLRLM, "glszm": GLSZM, "gldm": GLDM, "ngtdm": NGTDM,
 }  # fmt: skip
-FAST_CLASSES: Mapping[str, type] = {**EXACT_CLASSES, "glcm": SymmetricGLCM}
+QUICK_CLASSES: Mapping[str, type] = {
+    **EXACT_CLASSES, "firstorder": QuickFirstOrder, "glcm": SymmetricGLCM,
+}  # fmt: skip
 SHAPE_CLASSES: Mapping[str, type] = {name: getFeatureClasses()[name] for name in ("shape", "shape2D")}

@@ -12,6 +12,7 @@ from scipy.ndimage import binary_fill_holes
 
 from annulus.cohort.sources import chunk_of
 from annulus.figures.style import OUTLINES, panels
+from annulus.imaging.qc import IMAGE_KEY
 from annulus.imaging.reading import read_again, read_written
 
 
@@ -72,8 +73,8 @@ def choose_images(
     shown = []
     for patient in chosen:
         rows = built[built["patient_id"] == patient]
-        rows = rows[rows["image_id"] == rows["image_id"].min()]
-        facts = images[(images["patient_id"] == patient) & (images["image_id"] == rows["image_id"].iloc[0])]
+        first = rows.sort_values([*IMAGE_KEY])[[*IMAGE_KEY]].iloc[0]
+        rows, facts = (table[(table[[*IMAGE_KEY]] == first).all(axis="columns")] for table in (rows, images))
         folder = Path(folders[chunk_of(patient, chunks)])
         shown.append(_read(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
     return shown

@@ -7,17 +7,14 @@ than it. A contour is the set of a mask's voxels with a face neighbour outside t
 image), and distances are between voxel centres.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
 from annulus.errors import StudyError
-
-AGREEMENT_COLUMNS = [
-    "patient_id", "image_id", "rater_a", "rater_b", "dice", "hd95_mm", "volume_ratio", "reason",
-]  # fmt: skip
+from annulus.imaging.boxes import spans
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,6 @@ class Agreement:
     hd95_mm: float
     volume_ratio: float
     reason: str = ""
-
-    def row(self) -> dict[str, object]:
-        """Return the agreement as columns of ``qc/agreement.csv``."""
-        return asdict(self)
 
 
 def agreement_of(a: np.ndarray, b: np.ndarray, spacing_mm: tuple[float, ...] | None) -> Agreement:
@@ -107,5 +100,8 @@ def _size(mask: np.ndarray) -> str:
 def _cropped(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut two masks to the box around both: nothing outside it has a part in any measure."""
     a, b = _inside(a, b)
-    box = ndimage.find_objects((a | b).astype(np.uint8))
-    return (a[box[0]], b[box[0]]) if box else (a, b)
+    both = a | b
+    if not both.any():
+        return a, b
+    box = spans(both)
+    return a[box], b[box]

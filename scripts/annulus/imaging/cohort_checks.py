@@ -6,7 +6,10 @@ import pandas as pd
 
 from annulus.errors import StudyError
 from annulus.imaging.findings import Finding, Policy, finding_rows
-from annulus.imaging.qc import IMAGE_KEY, LESION_ROLES
+from annulus.imaging.qc import IMAGE_KEY, LESION_ROLES, chosen_outlines
+
+# The timepoint at which the diameter of the participants table was measured.
+RECORDED_AT = "baseline"
 
 
 def telling_pairs(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -18,7 +21,7 @@ def duplicate_findings(pairs: pd.DataFrame, policy: Policy) -> list[tuple[dict[s
     """Make findings of duplicate images (``qc/duplicates.csv``), on both of every pair.
 
     Which of two patients an image belongs to cannot be known, so both lose it where the policy excludes;
-    of a patient's own duplicates the first (by id) stays.
+    of a patient's own duplicates the first (baseline before later, then by id) stays.
     """
     found = []
     for pair in pairs.to_dict("records"):
@@ -26,10 +29,14 @@ def duplicate_findings(pairs: pd.DataFrame, policy: Policy) -> list[tuple[dict[s
         ends = [("a", "b"), ("b", "a")] if not pair["same_patient"] else [("b", "a")]
         for own, other in ends:
             alike = "the same as" if pair["kind"] == "identical" else "almost the same as"
+            same_time = pair["timepoint_a"] == pair["timepoint_b"]
+            when = "" if same_time else f" at timepoint {pair[f'timepoint_{other}']}"
             message = (
-                f"The image is {alike} image {pair[f'image_{other}']} of patient {pair[f'patient_{other}']}."
+                f"The image is {alike} image {pair[f'image_{other}']} of patient "
+                f"{pair[f'patient_{other}']}{when}."
             )
-            where = {"patient_id": pair[f"patient_{own}"], "image_id": pair[f"image_{own}"]}
+            ends_at = (pair[f"{part}_{own}"] for part in ("patient", "timepoint", "image"))
+            where = dict(zip(IMAGE_KEY, ends_at, strict=True))
             limit = policy.thresholds["maximum_fingerprint_distance"]
             found.append((where, policy.found(code, message, pair["distance"], limit)))
     return found
@@ -38,14 +45,23 @@ def duplicate_findings(pairs: pd.DataFrame, policy: Policy) -> list[tuple[dict[s
 def diameter_findings(
     masks: pd.DataFrame, participants: pd.DataFrame, policy: Policy
 ) -> list[tuple[dict[str, str], Finding]]:
-    """Find masks whose largest diameter does not fit the patient's recorded ``tumor_diameter_mm``."""
+    """Find tumours whose largest diameter does not fit the patient's recorded ``tumor_diameter_mm``.
+
+    That is the diameter of the index lesion at baseline, so each image's largest tumour at baseline, by the
+    first rater, is held against it and nothing else. Where no outline is usable the excluded ones count.
+    """
     if "tumor_diameter_mm" not in participants:
         return []
     recorded = pd.to_numeric(participants.set_index("patient_id")["tumor_diameter_mm"], errors="coerce")
     limit = policy.thresholds["maximum_diameter_ratio"]
     found = []
-    for row in masks[(masks["mask_role"] == "tumour") & masks["largest_diameter_mm"].notna()].itertuples():
-        own, told = row.largest_diameter_mm, recorded.get(row.patient_id)
+    measured = masks[(masks["timepoint"] == RECORDED_AT) & masks["largest_diameter_mm"].notna()]
+    for key, rows in measured.groupby([*IMAGE_KEY]):
+        usable = rows[rows["decision"] != "excluded"]
+        outlines = chosen_outlines(usable if len(usable) else rows, "tumour")
+        if outlines.empty:
+            continue
+        own, told = outlines.iloc[0]["largest_diameter_mm"], recorded.get(key[0])
         if told is None or pd.isna(told) or not own:
             continue
         ratio = max(own / told, told / own)
@@ -54,7 +70,7 @@ def diameter_findings(
                 f"The mask is {own:.0f} mm across, the recorded diameter {told:g} mm: they differ "
                 f"{ratio:.1f} times ({limit:g} allowed). Compare the pixel size, the units and the patient."
             )
-            where = {"patient_id": row.patient_id, "image_id": row.image_id}
+            where = dict(zip(IMAGE_KEY, key, strict=True))
             found.append((where, policy.found("diameter_mismatch", message, ratio, limit)))
     return found
 
@@ -64,15 +80,16 @@ def with_findings(
 ) -> tuple[pd.DataFrame, list[dict[str, object]]]:
     """Lay findings that came later over ``qc/masks.csv``; returns it and rows of ``qc/findings.csv``.
 
-    A finding on an image concerns its lesions' masks.
+    A duplicate concerns every row of its image, also that of an image without a mask; a diameter concerns
+    the masks of lesions.
     """
     masks = masks.astype({"reasons": "object", "message": "object", "decision": "object"})
     rows: list[dict[str, object]] = []
     lesions = masks["mask_role"].isin(LESION_ROLES)
     for where, finding in found:
-        own = (
-            lesions & (masks["patient_id"] == where["patient_id"]) & (masks["image_id"] == where["image_id"])
-        )
+        own = (masks[[*IMAGE_KEY]] == [where[key] for key in IMAGE_KEY]).all(axis="columns")
+        if finding.code == "diameter_mismatch":
+            own &= lesions
         for index in masks.index[own]:
             row = masks.loc[index]
             masks.loc[index, "reasons"] = _joined(row["reasons"], finding.code, ";")

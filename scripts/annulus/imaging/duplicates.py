@@ -23,11 +23,12 @@ HASH_SIZE = 16
 MAXIMUM_DISTANCE = 32
 
 DUPLICATE_COLUMNS = [
-    "patient_a", "image_a", "patient_b", "image_b", "kind", "distance", "same_patient",
+    "patient_a", "timepoint_a", "image_a", "patient_b", "timepoint_b", "image_b", "kind", "distance",
+    "same_patient",
 ]  # fmt: skip
 
-# What makes one image: its rows differ in the mask's role and rater only.
-_IMAGE_KEY = ["patient_id", "timepoint", "image", "image_id"]
+# What makes one image: its rows differ in what their masks outline only.
+_IMAGE_KEY = ["patient_id", "timepoint", "image_id"]
 
 _DIGITS_PER_WORD = 16
 _PAIRS_AT_A_TIME = 2**20
@@ -63,14 +64,16 @@ def near_duplicates(
 def duplicate_pairs(images: pd.DataFrame, maximum_distance: int = MAXIMUM_DISTANCE) -> pd.DataFrame:
     """Return the pairs of images that are identical or nearly so, of one patient or of two.
 
-    ``images`` has columns patient_id, image_id, timepoint, image, image_sha256 and fingerprint;
-    rows of one image with several masks count once. Where there is a column content_sha256, of the
+    ``images`` has columns patient_id, image_id, timepoint, image_sha256 and fingerprint; rows of one
+    image with several masks count once. Of a pair, a comes before b: by patient, baseline before any
+    other timepoint, then by id. Where there is a column content_sha256, of the
     pixels alone, it stands for image_sha256, which also changes with a file's header. Images without
     a checksum or a fingerprint (empty or missing) are compared by the other alone. ``kind`` is
     ``identical`` for equal checksums and else ``near``; ``distance`` is in bits, ``same_patient``
     0 or 1.
     """
-    once = images.drop_duplicates(_IMAGE_KEY).reset_index(drop=True)
+    once = images.drop_duplicates(_IMAGE_KEY).assign(later=lambda rows: rows["timepoint"] != "baseline")
+    once = once.sort_values(["patient_id", "later", *_IMAGE_KEY[1:]], ignore_index=True)
     checksum = "content_sha256" if "content_sha256" in once else "image_sha256"
     checksums = once[checksum].fillna("").astype(str)
     hashes = once["fingerprint"].fillna("").astype(str)
@@ -78,12 +81,14 @@ def duplicate_pairs(images: pd.DataFrame, maximum_distance: int = MAXIMUM_DISTAN
     hashed = np.flatnonzero(hashes != "")
     for i, j, distance in near_duplicates(hashes.iloc[hashed].tolist(), maximum_distance):
         found.setdefault((int(hashed[i]), int(hashed[j])), distance)
-    patients, names = once["patient_id"].tolist(), once["image_id"].tolist()
+    patients, times, names = (once[key].tolist() for key in _IMAGE_KEY)
     rows = [
         {
             "patient_a": patients[i],
+            "timepoint_a": times[i],
             "image_a": names[i],
             "patient_b": patients[j],
+            "timepoint_b": times[j],
             "image_b": names[j],
             "kind": "identical" if checksums[i] and checksums[i] == checksums[j] else "near",
             "distance": distance,

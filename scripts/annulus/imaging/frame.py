@@ -9,6 +9,8 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from skimage import measure
 
+from annulus.imaging.boxes import spans
+
 # A margin is black where nothing in it exceeds this share of the image's range.
 BLACK_SHARE = 0.04
 
@@ -78,7 +80,7 @@ def mask_facts(mask: np.ndarray, spacing: tuple[float, ...], spacing_known: bool
     names = _MASK_FACTS[mask.ndim]
     if not mask.any():
         return dict.fromkeys(names, np.nan) | {"components": 0.0}
-    inside = _cut_out(mask.astype(bool))
+    inside = mask[spans(mask)].astype(bool)
     size = float(inside.sum()) * float(np.prod(step))
     diameter = _equivalent_diameter(size, mask.ndim)
     edge, hull = _outline(inside, step)
@@ -157,13 +159,6 @@ def _margins(image: np.ndarray) -> dict[str, float]:
 def _leading(lit: np.ndarray) -> float:
     """Return the share of places before the first that is lit; all of them where none is."""
     return float(np.argmax(lit)) / lit.size if lit.any() else 1.0
-
-
-def _cut_out(mask: np.ndarray) -> np.ndarray:
-    """Cut to the bounding box."""
-    (box,) = ndimage.find_objects(mask.astype(np.uint8))
-    cut: np.ndarray = mask[box]
-    return cut
 
 
 def _equivalent_diameter(size: float, dimension: int) -> float:

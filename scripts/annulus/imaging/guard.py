@@ -45,14 +45,20 @@ OUT_OF_MEMORY = errno.ENOMEM
 
 
 class Died:
-    """Stands for the result of work whose process died; ``reason`` says how."""
+    """Stands for the result of work whose process died; ``reason`` says how.
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    ``by_file`` says that the item is at fault. It need not be where the system killed the process, or
+    where the process waited for something.
+    """
+
+    def __init__(self, reason: str, by_file: bool = True) -> None:
+        self.reason, self.by_file = reason, by_file
 
 
 class Guarded(Generic[Item, Result]):
     """Call ``work`` on items one after another in a child process, started anew when it dies.
+
+    Where the item need not be at fault, it is tried once more in a fresh process.
 
     ``size`` gives an item's bytes on disk, which set its limits of processor time and, on Linux, memory.
     An exception that ``work`` raises is raised here as RuntimeError with its traceback: it is a bug, not
@@ -73,17 +79,24 @@ class Guarded(Generic[Item, Result]):
             self._stop()
 
     def _one(self, item: Item) -> Result | Died:
+        result = self._tried(item)
+        if isinstance(result, Died) and not result.by_file:
+            return self._tried(item)
+        return result
+
+    def _tried(self, item: Item) -> Result | Died:
         size = self._size(item)
         seconds = LEAST_SECONDS + SECONDS_PER_MEGABYTE * size / 1e6
         memory = LEAST_MEMORY + MEMORY_PER_BYTE * size
         pipe = self._handed((item, seconds, memory))
         if not pipe.poll(PATIENCE * seconds):
             self._stop()
-            return Died(f"reading it did not come to an end within {PATIENCE * seconds:.0f} s")
+            return Died(f"reading it did not come to an end within {PATIENCE * seconds:.0f} s", by_file=False)
         try:
             done, result = pipe.recv()
         except (EOFError, OSError):
-            return Died(_reason(self._stop(SECONDS_TO_END), seconds, memory))
+            code = self._stop(SECONDS_TO_END)
+            return Died(_reason(code, seconds, memory), by_file=code != -signal.SIGKILL)
         if not done:
             raise RuntimeError(f"quality control failed on a file that it could read:\n{result}")
         return result

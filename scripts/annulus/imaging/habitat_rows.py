@@ -84,7 +84,7 @@ def sample_rows(
 ) -> tuple[dict[str, np.ndarray], list[dict[str, object]]]:
     """Draw voxels of every patient of a chunk.
 
-    ``images`` and ``masks`` are the chunk's rows of ``cohort/images.csv`` and ``qc/masks.csv``. Returns
+    ``images`` are the chunk's rows of ``cohort/images.csv``, ``masks`` all of ``qc/masks.csv``. Returns
     arrays (voxels, channels) by patient, and the rows of ``rois/registration.csv``. A patient whose
     lesion cannot be divided has no array; why stands in ``rois/rois.csv`` later.
     """

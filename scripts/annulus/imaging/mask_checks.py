@@ -13,6 +13,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
+from annulus.imaging.boxes import spans
 from annulus.imaging.findings import Finding, Policy
 from annulus.imaging.frame import saturated_share
 from annulus.imaging.preparing import Preparation
@@ -297,13 +298,3 @@ def _resampled_count(inside: np.ndarray, old: tuple[float, ...], new: tuple[floa
 
 def _set(mask: sitk.Image) -> int:
     return int(np.count_nonzero(sitk.GetArrayViewFromImage(mask)))
-
-
-def spans(values: np.ndarray) -> tuple[slice, ...]:
-    """Return the bounding box of what is not zero; there must be something."""
-    found = []
-    for axis in range(values.ndim):
-        others = tuple(other for other in range(values.ndim) if other != axis)
-        held = np.flatnonzero(np.any(values, axis=others))
-        found.append(slice(int(held[0]), int(held[-1]) + 1))
-    return tuple(found)

@@ -17,6 +17,7 @@ from scipy import ndimage, stats
 from skimage.segmentation import slic
 
 from annulus.errors import StudyError
+from annulus.imaging.boxes import spans
 
 # In the order in which a chain applies them, with the least and greatest amount of each.
 LIMITS = {
@@ -400,10 +401,9 @@ def _superpixels(
 
 def _box(inside: np.ndarray, margins: Sequence[int]) -> tuple[slice, ...]:
     """The box around a mask with a margin in voxels along each axis, within the image."""
-    where = ndimage.find_objects(inside.astype(np.uint8))[0]
     return tuple(
         slice(max(0, side.start - margin), min(length, side.stop + margin))
-        for side, margin, length in zip(where, margins, inside.shape, strict=True)
+        for side, margin, length in zip(spans(inside), margins, inside.shape, strict=True)
     )
 
 

@@ -8,10 +8,12 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk
 
 from annulus.cohort.files import listed, size_on_disk
 from annulus.cohort.sources import image_stem
+from annulus.errors import StudyError
 from annulus.imaging.agreement import agreement_of
 from annulus.imaging.duplicates import fingerprint
 from annulus.imaging.findings import Checked, Finding, Policy, finding_rows
@@ -57,6 +59,7 @@ TISSUE_ROLE = "breast"
 TUMOUR_ROLES = ("tumour",)
 NODE_ROLES = ("node", "node_cortex", "node_hilum")
 LESION_ROLES = (*TUMOUR_ROLES, *NODE_ROLES)
+ROLES_OF = {"tumour": TUMOUR_ROLES, "node": NODE_ROLES}
 
 # One image of one patient; its rows differ in what their masks outline.
 IMAGE_KEY = ("patient_id", "timepoint", "image_id")
@@ -76,7 +79,7 @@ IMAGE_COLUMNS = [
 
 AGREEMENT_COLUMNS = [
     "patient_id", "image_id", "rater_a", "rater_b", "dice", "hd95_mm", "volume_ratio", "image",
-    "timepoint", "mask_role", "lesion",
+    "timepoint", "mask_role", "lesion", "reason",
 ]  # fmt: skip
 
 
@@ -101,17 +104,27 @@ class Report:
 
 @dataclass(frozen=True)
 class Control:
-    """How a study controls its images: the policy, and the preparation of those that yield features."""
+    """How a study controls its images: the policy, and the preparation of those that yield features.
+
+    ``lesions`` says by image name whether its regions are built around a tumour or a node, as in ``Plan``
+    of the regions; None means a tumour in all of them.
+    """
 
     policy: Policy
     preparations: Mapping[str, Preparation]
+    lesions: Mapping[str, str] | None = None
+
+    def lesion(self, image: str) -> str:
+        """Return what an image's regions are built around; empty for an image without any."""
+        return "tumour" if self.lesions is None else self.lesions.get(image, "")
 
 
 def check_rows(rows: Iterable[Row], control: Control, folder: Path) -> Report:
     """Check the images and masks of manifest ``rows`` and write the masks to go on with to ``folder``.
 
-    Files are read in a process of its own, so that a damaged one that crashes its reader, or makes it
-    hang, is a finding too.
+    Files are read in a process of its own, so that a damaged one that crashes its reader, or keeps it
+    busy, is a finding too. Raises StudyError when the machine, and not a file, ended that process twice:
+    a healthy image must not be excluded for that.
     """
     folder.mkdir(parents=True, exist_ok=True)
     report = Report()
@@ -121,6 +134,12 @@ def check_rows(rows: Iterable[Row], control: Control, folder: Path) -> Report:
 
     groups = image_groups(rows)
     for group, result in zip(groups, Guarded(work, _size).over(groups), strict=True):
+        if isinstance(result, Died) and not result.by_file:
+            raise StudyError(
+                f"{group[0]['image_path']} or its mask could not be checked, twice: {result.reason}. This "
+                "looks like the machine, not the file, so the image is not excluded. Run again with fewer "
+                "jobs at once or more memory; if it is always this file, take it out of the image manifest."
+            )
         if isinstance(result, Died):
             message = f"{group[0]['image_path']} or its mask cannot be read: {result.reason}."
             report.add(_unusable(group, control.policy.found("damaged_file", message)))
@@ -161,9 +180,21 @@ def check_image(rows: Sequence[Row], control: Control, folder: Path) -> Report:
         report.masks.append({**row, **checked[i].row(), "mask_file": file})
         report.images.append({**row, **facts, "mask_sha256": hashes[i]})
         report.findings += finding_rows(row, checked[i].findings)
-    usable = [(row, checked[i].mask) for i, row in enumerate(rows) if checked[i].mask is not None]
-    report.frames = [subject.facts_for_leak_screen(rows[0], usable)]
+    report.frames = [subject.facts_for_leak_screen(rows, checked, control.lesion(rows[0]["image"]))]
     return report
+
+
+def chosen_outlines(rows: pd.DataFrame, lesion: str) -> pd.DataFrame:
+    """Return the outlines that stand for an image's lesions, the one its regions are built from first.
+
+    ``rows`` are the image's usable rows of ``qc/masks.csv``; ``lesion`` says whether the image is about a
+    tumour or a node. Of several raters the first by name counts, of several lesions the largest comes
+    first (of equals the first name), and a hilum after everything else.
+    """
+    own = rows[rows["mask_role"].isin(ROLES_OF.get(lesion, ()))]
+    first = own.sort_values(["rater", "lesion", "mask_role"]).drop_duplicates(["mask_role", "lesion"])
+    order = pd.DataFrame({"whole": first["mask_role"] != "node_hilum", "voxels": first["voxels"]})
+    return first.loc[order.sort_values(["whole", "voxels"], ascending=False).index]
 
 
 @dataclass
@@ -354,16 +385,22 @@ class Subject:
             )
 
     def facts_for_leak_screen(
-        self, row: Row, usable: Sequence[tuple[Row, sitk.Image | None]]
+        self, rows: Sequence[Row], checked: Mapping[int, Checked], lesion: str
     ) -> dict[str, object]:
-        """Describe the image's frame and its lesion's outline; see ``frame.py``."""
-        lesions = [mask for row, mask in usable if row.get("mask_role") in LESION_ROLES]
-        keys = {key: row[key] for key in (*IMAGE_KEY, "image")}
+        """Describe the image's frame and the outline that its regions are built from; see ``frame.py``."""
+        usable = {i: row for i, row in enumerate(rows) if checked[i].mask is not None}
+        table = pd.DataFrame(
+            [{**row, "voxels": checked[i].measures.get("voxels")} for i, row in usable.items()],
+            index=list(usable),
+            columns=["mask_role", "rater", "lesion", "voxels"],
+        )
+        chosen = chosen_outlines(table, lesion).index[:1]
+        keys = {key: rows[0][key] for key in (*IMAGE_KEY, "image")}
         known = self.image.spacing_source != "unknown"
         frame = frame_facts(self.image.array, self.image.spacing, known)
         outline: dict[str, float] = {}
-        if lesions:
-            inside = sitk.GetArrayFromImage(lesions[0]) > 0
+        for i in chosen:
+            inside = sitk.GetArrayFromImage(checked[i].mask) > 0
             outline = mask_facts(Cut.of(inside).core, self.image.spacing, known)
         return {
             **keys,
@@ -431,7 +468,8 @@ def _unusable(rows: Sequence[Row], finding: Finding, facts: Mapping[str, object]
 
 def _agree(rows: Sequence[Row], checked: dict[int, Checked], policy: Policy) -> list[dict[str, object]]:
     """Compare the raters of each outline in pairs; too little agreement is a finding on both."""
-    compared = []
+    compared: list[dict[str, object]] = []
+    found: list[tuple[int, Finding]] = []
     for i, j in combinations(range(len(rows)), 2):
         a, b = rows[i], rows[j]
         mask_a, mask_b = checked[i].mask, checked[j].mask
@@ -439,17 +477,21 @@ def _agree(rows: Sequence[Row], checked: dict[int, Checked], policy: Policy) -> 
             continue
         known = checked[i].measures["volume_mm3"] is not None
         array_a, array_b = (sitk.GetArrayFromImage(mask) > 0 for mask in (mask_a, mask_b))
-        found = agreement_of(array_a, array_b, tuple(mask_a.GetSpacing()) if known else None)
-        compared.append({**a, "rater_a": a["rater"], "rater_b": b["rater"], **vars(found)})
+        agreed = agreement_of(array_a, array_b, tuple(mask_a.GetSpacing()) if known else None)
+        compared.append({**a, "rater_a": a["rater"], "rater_b": b["rater"], **vars(agreed)})
         least, most = policy.thresholds["minimum_dice"], policy.thresholds["maximum_hd95_mm"]
-        if found.dice < least or found.hd95_mm > most:
+        if agreed.dice < least or agreed.hd95_mm > most:
+            apart = f" and a 95 % Hausdorff distance of {agreed.hd95_mm:.1f} mm ({most:g} allowed)"
             message = (
-                f"Raters {a['rater']} and {b['rater']} agree with a Dice of {found.dice:.2f} ({least:g} "
-                f"expected) and a 95 % Hausdorff distance of {found.hd95_mm:.1f} mm ({most:g} allowed)."
+                f"Raters {a['rater']} and {b['rater']} agree with a Dice of {agreed.dice:.2f} ({least:g} "
+                f"expected){apart if known else f'; {agreed.reason}'}."
             )
-            value, limit = (found.dice, least) if found.dice < least else (found.hd95_mm, most)
+            value, limit = (agreed.dice, least) if agreed.dice < least else (agreed.hd95_mm, most)
             finding = policy.found("rater_disagreement", message, value, limit)
-            checked[i], checked[j] = checked[i].with_finding(finding), checked[j].with_finding(finding)
+            found += [(i, finding), (j, finding)]
+    # Only now, for a mask that is excluded is compared no more, and the order of rows must not matter.
+    for i, finding in found:
+        checked[i] = checked[i].with_finding(finding)
     return compared
 
 

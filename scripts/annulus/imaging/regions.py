@@ -16,9 +16,9 @@ import pandas as pd
 
 from annulus.cohort.sources import image_stem
 from annulus.errors import StudyError
+from annulus.imaging.boxes import spans
 from annulus.imaging.distance import signed_distance
-from annulus.imaging.mask_checks import spans
-from annulus.imaging.qc import IMAGE_KEY, NODE_ROLES, TISSUE_ROLE, TUMOUR_ROLES
+from annulus.imaging.qc import IMAGE_KEY, TISSUE_ROLE, chosen_outlines
 from annulus.imaging.reading import Image, read_again, read_written, write_part
 from annulus.imaging.tissue import find_tissue, without_chest_wall, without_skin
 from annulus.imaging.unreadable import UnreadableError
@@ -147,13 +147,10 @@ class Outlines:
 
         ``lesion`` says whether the image is about a tumour or a node.
         """
-        lesions = rows[rows["mask_role"].isin(TUMOUR_ROLES if lesion == "tumour" else NODE_ROLES)]
-        if lesions.empty:
+        first = chosen_outlines(rows, lesion)
+        if first.empty:
             return None
-        # The largest lesion by the first rater by name; ties go to the first name.
-        first = lesions.sort_values(["rater", "lesion"]).drop_duplicates(["mask_role", "lesion"])
-        main = first[first["mask_role"].isin(("tumour", "node", "node_cortex"))]
-        index = (main if len(main) else first).sort_values("voxels", ascending=False, kind="stable").iloc[0]
+        index = first.iloc[0]
         own = first[first["lesion"] == index["lesion"]]
         read = {row.mask_role: read_written(folder / row.mask_file) for row in own.itertuples()}
         masks = {role: mask.array > 0 for role, mask in read.items()}

@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from annulus.errors import StudyError
+from annulus.imaging.boxes import spans
 
 Kind = Literal["rigid", "affine"]
 
@@ -165,12 +166,11 @@ def bounding_box(mask: sitk.Image) -> tuple[np.ndarray, np.ndarray]:
     Both are 0 for an empty mask.
     """
     inside = sitk.GetArrayViewFromImage(mask) != 0
-    axes = range(inside.ndim)
-    # The array's axes run the other way.
-    along = [np.flatnonzero(inside.any(axis=tuple(set(axes) - {axis}))) for axis in reversed(axes)]
-    if not along[0].size:
+    if not inside.any():
         return np.zeros(inside.ndim, dtype=int), np.zeros(inside.ndim, dtype=int)
-    return np.array([hits[0] for hits in along]), np.array([hits[-1] + 1 for hits in along])
+    # The array's axes run the other way.
+    box = spans(inside)[::-1]
+    return np.array([side.start for side in box]), np.array([side.stop for side in box])
 
 
 class _CannotRegisterError(Exception):
