@@ -97,12 +97,10 @@ def by_pyradiomics(pixels, mask, settings):
 def assert_same(values, truth, roi):
     ours = {k.removeprefix(f"{roi}_"): v for k, v in values.items() if k.startswith(f"{roi}_")}
     assert set(ours) == set(truth)
-    for name in [name for name in truth if name.endswith(("_MCC", "_Skewness", "_Kurtosis"))]:
-        # By another eigenproblem, and by products for powers, in the mode shared.
-        limit = 1e-8 if name.endswith("_MCC") else 1e-13
-        assert ours.pop(name) == pytest.approx(truth.pop(name), abs=limit)
-    differing = {name: (ours[name], truth[name]) for name in truth if ours[name] != truth[name]}
-    assert differing == {}
+    for name, value in truth.items():
+        # The mode shared takes shorter ways to the same definitions.
+        limit = 1e-8 if name.endswith("_MCC") else 1e-10
+        assert ours[name] == pytest.approx(value, rel=limit, abs=1e-12), name
 
 
 def inside_of(mask):
@@ -146,7 +144,7 @@ def plane():
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_every_region_of_a_2d_image_is_exactly_what_pyradiomics_says(plane, index):
+def test_every_region_of_a_2d_image_is_what_pyradiomics_says(plane, index):
     image, regions, settings, (values, failures) = plane
     wanted = regions[index]
     truth = by_pyradiomics(prepared(image, None, settings), mask_of(wanted, image), settings)
@@ -163,7 +161,7 @@ def test_a_region_has_the_same_values_alone_and_among_others(plane):
     assert alone == {name: together[name] for name in alone}
 
 
-def test_a_volume_is_exactly_what_pyradiomics_says():
+def test_a_volume_is_what_pyradiomics_says():
     image, mask = case("brain1")
     settings = settings_of(classes={"shape": None, **dict.fromkeys(TEXTURES)})
     around = sitk.BinaryDilate(mask, [4, 4, 1]) - mask

@@ -96,27 +96,42 @@ def scene(case: Case, seed: int = 0) -> tuple[sitk.Image, dict[str, np.ndarray]]
     return image, regions
 
 
-def theirs(case: Case, image: sitk.Image, regions: Mapping[str, np.ndarray], info: bool) -> dict[str, float]:
-    """Run ``execute()`` for every region; shape, which rings do not need, for the tumour alone."""
-    found = {}
-    for name, inside in regions.items():
-        content = case.content
-        if name != "itr":
-            content["featureClass"] = dict.fromkeys(CLASSES)
-        content["imageType"] = {kind: dict(own or {}) for kind, own in FILTERS.items()}
-        content["setting"]["additionalInfo"] = info
-        mask = sitk.GetImageFromArray(inside.astype(np.uint8))
-        mask.CopyInformation(image)
-        values = RadiomicsFeatureExtractor(content).execute(image, mask)
-        found |= {f"{name}_{key}": float(v) for key, v in values.items() if not key.startswith("diagnostics")}
-    return found
+@dataclass(frozen=True)
+class Theirs:
+    """``execute()`` for every region; shape, which rings do not need, for the tumour alone."""
+
+    tumour: RadiomicsFeatureExtractor
+    others: RadiomicsFeatureExtractor
+
+    @classmethod
+    def of(cls, case: Case, info: bool) -> "Theirs":
+        """Set up once, as for a whole study."""
+        content = {
+            **case.content,
+            "imageType": {kind: dict(own or {}) for kind, own in FILTERS.items()},
+            "setting": {**case.content["setting"], "additionalInfo": info},
+        }
+        without = {**content, "featureClass": dict.fromkeys(CLASSES)}
+        return cls(RadiomicsFeatureExtractor(content), RadiomicsFeatureExtractor(without))
+
+    def run(self, image: sitk.Image, regions: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Extract all regions, one after the other."""
+        found = {}
+        for name, inside in regions.items():
+            mask = sitk.GetImageFromArray(inside.astype(np.uint8))
+            mask.CopyInformation(image)
+            values = (self.tumour if name == "itr" else self.others).execute(image, mask)
+            found |= {
+                f"{name}_{key}": float(v) for key, v in values.items() if not key.startswith("diagnostics")
+            }
+        return found
 
 
-def ours(case: Case, image: sitk.Image, regions: Mapping[str, np.ndarray], mode: str) -> dict[str, float]:
-    """Run the extraction of all regions at once."""
-    settings = Settings.of(case.content, mode)
-    kinds = {name: "tumour" if name == "itr" else "ring" for name in regions}
-    masks = [RegionMask.of(name, kinds[name], inside) for name, inside in regions.items()]
+def ours(settings: Settings, image: sitk.Image, regions: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Extract all regions at once."""
+    masks = [
+        RegionMask.of(name, "tumour" if name == "itr" else "ring", inside) for name, inside in regions.items()
+    ]
     return extract_image(Image(image, "header", ""), masks, None, settings)[0]
 
 
@@ -157,7 +172,7 @@ def show_memory(case: Case) -> None:
     image, regions = scene(case)
     for mode in MODES:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        ours(case, image, regions, mode)
+        ours(Settings.of(case.content, mode), image, regions)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
         print(f"{case.name} {mode}: {peak:.2f} GiB at most ({before:.2f} before)")
 
@@ -165,11 +180,13 @@ def show_memory(case: Case) -> None:
 def compared(case: Case, repeats: int) -> dict[str, float]:
     """Time a case both ways in turn, print a line per mode, and return the ratios by measure."""
     image, regions = scene(case)
+    plain, bare = Theirs.of(case, info=True), Theirs.of(case, info=False)
+    modes = {mode: Settings.of(case.content, mode) for mode in MODES}
     ways: dict[str, Callable[[], dict[str, float]]] = {
-        "execute": lambda: theirs(case, image, regions, True),
-        "info off": lambda: theirs(case, image, regions, False),
-        "shared": lambda: ours(case, image, regions, "shared"),
-        "compatible": lambda: ours(case, image, regions, "compatible"),
+        "execute": lambda: plain.run(image, regions),
+        "info off": lambda: bare.run(image, regions),
+        "shared": lambda: ours(modes["shared"], image, regions),
+        "compatible": lambda: ours(modes["compatible"], image, regions),
     }
     best: dict[str, float] = {}
     results: dict[str, dict[str, float]] = {}

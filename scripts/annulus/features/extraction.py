@@ -5,6 +5,7 @@ The unit of work is an image, not a mask. What is prepared, and how, is in ``gri
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,7 +13,7 @@ import SimpleITK as sitk
 from annulus.features.filters import CannotFilterError, Filtered, filtered_images
 from annulus.features.grids import CannotExtract, Placed, RegionMask, Stage, stages
 from annulus.features.settings import SHAPED, Settings
-from annulus.features.textures import SHAPE_CLASSES, FeatureError, computed, texture_features
+from annulus.features.textures import Crop, FeatureError, shape_features, texture_features
 from annulus.imaging.reading import Image
 
 Values = dict[str, float]
@@ -60,13 +61,12 @@ def _add_shape(values: Values, reasons: Reasons, stage: Stage, placed: Placed, s
     region = placed.outline
     if region.kind not in SHAPED:
         return
-    # Shape asks the image for its spacing alone.
-    image = sitk.Image(region.labels)
-    image.SetSpacing(stage.pixels.GetSpacing())
+    mask = sitk.GetImageFromArray(region.part.astype(np.uint32))
+    mask.SetSpacing(stage.pixels.GetSpacing())
     for name, features in settings.shape_features(stage.pixels.GetDimension()).items():
         prefix = f"{region.name}_original_{name}"
         try:
-            found = computed(SHAPE_CLASSES[name], features, image, region.labels, settings.setting)
+            found = shape_features(name, mask, features, settings.setting)
         except FeatureError as error:
             reasons[prefix] = str(error)
         else:
@@ -77,15 +77,9 @@ def _add_textures(
     values: Values, reasons: Reasons, stage: Stage, filtered: Filtered, region: RegionMask, settings: Settings
 ) -> None:
     place = region.window.within(stage.view.window)
-    found_by_class = texture_features(
-        filtered.values[place.slices],
-        region.labels,
-        stage.pixels.GetSpacing(),
-        settings.texture_features(),
-        filtered.setting,
-        quick=settings.mode == "shared",
-    )
-    for name, found in found_by_class:
+    values_inside = filtered.values[place.slices]
+    crop = Crop(values_inside, region.part, stage.pixels.GetSpacing(), filtered.setting)
+    for name, found in texture_features(crop, settings.texture_features(), settings.mode == "shared"):
         prefix = f"{region.name}_{filtered.name}_{name}"
         if isinstance(found, FeatureError):
             reasons[prefix] = str(found)
@@ -105,11 +99,11 @@ def _complete(
     whole: Values = {}
     failures = [{"roi": roi, "feature": "", "reason": reason} for roi, reason in lost.items()]
     for region in regions:
-        for parts in settings.columns(dimension, region.kind):
-            column = "_".join((region.name, *parts))
+        for name in settings.column_names(dimension, region.kind):
+            column = f"{region.name}_{name}"
             value = values.get(column, np.nan)
-            whole[column] = value if np.isfinite(value) else np.nan
-            if np.isfinite(value) or region.name in lost:
+            whole[column] = value if isfinite(value) else np.nan
+            if isfinite(value) or region.name in lost:
                 continue
             reason = reasons.get(column.rpartition("_")[0], "not a finite number")
             failures.append({"roi": region.name, "feature": column, "reason": reason})

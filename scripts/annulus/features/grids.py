@@ -61,11 +61,6 @@ class RegionMask:
         return cls(name, kind, inside[window.slices].astype(bool), place)
 
     @cached_property
-    def labels(self) -> sitk.Image:
-        """The cut mask as pyradiomics takes it, 1 inside and 0 outside."""
-        return sitk.GetImageFromArray(self.part.astype(np.uint32))
-
-    @cached_property
     def window(self) -> Window:
         """Its box in the image."""
         return Window(self.corner, tuple(a + n for a, n in zip(self.corner, self.part.shape, strict=True)))

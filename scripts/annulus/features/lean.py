@@ -20,7 +20,7 @@ def add_up(values: Any, axis: Any = None, keepdims: bool = False) -> Any:
 def mean_of_numbers(values: np.ndarray, axis: Any = None, keepdims: bool = False) -> Any:
     """Average as ``numpy.nanmean`` does, which copies the array even where nothing is missing."""
     total = add_up(values, axis, keepdims)
-    if np.isnan(total).any():
+    if add_up(total) != add_up(total):
         return np.nanmean(values, axis=axis, keepdims=keepdims)
     return total / (values.size // max(np.size(total), 1))
 

@@ -91,7 +91,7 @@ def count_neighbours(matrix: np.ndarray, force_2d: bool, flat_axis: int) -> Coun
         cooccurrence[0, :, :, number] = _pairs(own, ahead, n)
         # As in pyradiomics, a direction whose every line meets the region once has no runs at all.
         if ahead.any() or view.meets_twice(direction):
-            runs[0, :, :, number] = view.runs(behind != view.own, step, n, max(matrix.shape))
+            runs[0, :, :, number] = view.runs(ahead, behind, step, n, max(matrix.shape))
         for levels in (ahead, behind):
             equal += levels == view.own
             seen += levels > 0
@@ -139,11 +139,14 @@ class _View:
         lines = places - (places[:, axis] * direction[axis])[:, None] * direction
         return len(np.unique(lines, axis=0)) < len(lines)
 
-    def runs(self, starts: np.ndarray, step: int, n: int, longest: int) -> np.ndarray:
+    def runs(self, ahead: np.ndarray, behind: np.ndarray, step: int, n: int, longest: int) -> np.ndarray:
         """Count runs of equal levels along ``step`` by level and length."""
         found = np.zeros((n, longest))
-        place, level = self.where[starts], self.own[starts]
-        for length in range(longest):
+        starts, goes_on = behind != self.own, ahead == self.own
+        found[:, 0] = np.bincount(self.own[starts & ~goes_on] - 1, minlength=n)
+        long = starts & goes_on
+        place, level = self.where[long] + step, self.own[long]
+        for length in range(1, longest):
             if not len(place):
                 break
             place = place + step

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -61,6 +61,7 @@ class Settings:
     normalise_within: str
     preparation: Preparation
     mode: str
+    _names: dict[tuple[int, bool], tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], mode: str = "shared") -> "Settings":
@@ -126,6 +127,13 @@ class Settings:
             for name in possible
             if name in self.feature_classes
         }
+
+    def column_names(self, dimension: int, kind: str) -> tuple[str, ...]:
+        """Name every value of one region of ``kind``: ``<filter>_<class>_<feature>``."""
+        key = (dimension, kind in SHAPED)
+        if key not in self._names:
+            self._names[key] = tuple("_".join(parts) for parts in self.columns(dimension, kind))
+        return self._names[key]
 
     def columns(self, dimension: int, kind: str) -> Iterator[tuple[str, str, str]]:
         """Yield filter, class and feature of every value of one region of ``kind``."""

@@ -6,8 +6,9 @@ correlation coefficient by a few parts in 1e9, since it is found as a symmetric 
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,11 @@ from radiomics.glrlm import RadiomicsGLRLM
 from radiomics.glszm import RadiomicsGLSZM
 from radiomics.ngtdm import RadiomicsNGTDM
 
-from annulus.features.lean import add_up, lean, mean_of_numbers, with_globals
+from annulus.features.formulas import cooccurrence_features, maximal_correlation, size_features
+from annulus.features.lean import LEAN, add_up, lean, mean_of_numbers, with_globals
 from annulus.features.neighbours import NeighbourMatrices
 
 logger = logging.getLogger(__name__)
-
-# Where the texture classes find what was discretised for all of them.
-LEVELS = "grey_levels"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class GreyLevels:
     matrix: np.ndarray
     present: np.ndarray
     counts: np.ndarray
-    _counted: list[NeighbourMatrices] = field(default_factory=list, repr=False)
 
     @classmethod
     def of(cls, values: np.ndarray, inside: np.ndarray, setting: Mapping[str, Any]) -> "GreyLevels":
@@ -48,13 +46,6 @@ class GreyLevels:
         counts = np.bincount(matrix[inside])
         present = np.flatnonzero(counts)
         return cls(matrix, present, counts[present])
-
-    def matrices(self, setting: Mapping[str, Any]) -> NeighbourMatrices:
-        """Return what counts this region's neighbours, once for all classes."""
-        if not self._counted:
-            force_2d, axis = setting.get("force2D", False), setting.get("force2Ddimension", 0)
-            self._counted.append(NeighbourMatrices(self.matrix, force_2d, axis))
-        return self._counted[0]
 
 
 def _bin_edges(wanted: np.ndarray, setting: Mapping[str, Any]) -> np.ndarray:
@@ -71,77 +62,111 @@ def _bin_edges(wanted: np.ndarray, setting: Mapping[str, Any]) -> np.ndarray:
     return edges
 
 
+# What pyradiomics raises for a region too small or too thin for a matrix.
+FAILURES = (RuntimeError, ValueError, IndexError, ArithmeticError, AssertionError)
+
+
 class FeatureError(Exception):
     """A class of features that a region does not have; the message says why."""
 
 
+@dataclass(frozen=True)
+class Crop:
+    """A filtered image cut to a region, the region, the spacing (x, y, z) in mm and pyradiomics' settings."""
+
+    values: np.ndarray
+    inside: np.ndarray
+    spacing: Sequence[float]
+    setting: Mapping[str, Any]
+
+    @cached_property
+    def levels(self) -> GreyLevels:
+        """Grey levels, the same for all classes."""
+        return GreyLevels.of(self.values, self.inside, self.setting)
+
+    @cached_property
+    def matrices(self) -> NeighbourMatrices:
+        """What counts neighbours, once for all classes."""
+        force_2d, axis = self.setting.get("force2D", False), self.setting.get("force2Ddimension", 0)
+        return NeighbourMatrices(self.levels.matrix, force_2d, axis)
+
+    def GetSpacing(self) -> Sequence[float]:  # noqa: N802
+        """Return the spacing: all that feature classes ask of an image beside its grey values."""
+        return self.spacing
+
+
 def texture_features(
-    values: np.ndarray,
-    mask: sitk.Image,
-    spacing: Sequence[float],
-    wanted: Mapping[str, Sequence[str]],
-    setting: Mapping[str, Any],
-    quick: bool,
+    crop: Crop, wanted: Mapping[str, Sequence[str]], quick: bool
 ) -> Iterator[tuple[str, dict[str, float] | FeatureError]]:
     """Yield every class of ``wanted`` with its features' values, or with why there are none.
 
-    ``values`` is the filtered image cut to the region, ``mask`` the region (1 inside, 0 outside),
-    ``spacing`` (x, y, z) in mm. ``setting`` is pyradiomics'. ``quick`` lets rounding differ; see above.
+    ``quick`` lets rounding differ; see above.
     """
-    image = sitk.GetImageFromArray(values)
-    image.SetSpacing(spacing)
-    levels = GreyLevels.of(values, sitk.GetArrayViewFromImage(mask) > 0, setting)
     classes = QUICK_CLASSES if quick else EXACT_CLASSES
     for name, features in wanted.items():
         try:
-            yield name, computed(classes[name], features, image, mask, {**setting, LEVELS: levels})
+            yield name, _computed(partial(classes[name], crop), features)
         except FeatureError as error:
             yield name, error
 
 
-def computed(
-    feature_class: type,
-    features: Sequence[str],
-    image: sitk.Image,
-    mask: sitk.Image,
-    setting: Mapping[str, Any],
+def shape_features(
+    name: str, mask: sitk.Image, features: Sequence[str], setting: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Run one of pyradiomics' feature classes. Raises FeatureError, saying why, when it cannot be."""
+    """Return the features of a shape class of a mask (1 inside, 0 outside).
+
+    Raises FeatureError, saying why, when it has none.
+    """
+    return _computed(lambda: SHAPE_CLASSES[name](mask, mask, **{**setting, "label": 1}), features)
+
+
+def _computed(set_up: Callable[[], Any], features: Sequence[str]) -> dict[str, float]:
+    """Run one of pyradiomics' feature classes; a feature that fails is not a number, as it is there."""
     try:
-        extractor = feature_class(image, mask, **{**setting, "label": 1})
-        for feature in features:
-            extractor.enableFeatureByName(feature)
-        found = extractor.execute()
-    except (RuntimeError, ValueError, IndexError, AssertionError) as error:
-        # What pyradiomics raises for a region too small or too thin for a matrix.
+        extractor = set_up()
+        extractor._initCalculation()
+    except FAILURES as error:
         raise FeatureError(str(error)) from error
-    return {feature: float(value) for feature, value in found.items()}
+    if hasattr(extractor, "all_features"):
+        found = extractor.all_features(features)
+        return {feature: found[feature] for feature in features}
+    return {feature: _value(extractor, feature) for feature in features}
 
 
-# Found by reflection, which for every region and filter anew takes as long as some features do.
-_NAMES: dict[type, dict[str, bool]] = {}
+def _value(extractor: Any, feature: str) -> float:
+    try:
+        found = getattr(extractor, f"get{feature}FeatureValue")()
+    except FAILURES as error:
+        logger.warning("%s: %s", feature, error)
+        return np.nan
+    return found.item() if isinstance(found, np.ndarray) else float(found)
 
 
 class _Discretised(RadiomicsFeaturesBase):
-    """Takes grey levels from the settings, where ``texture_features`` has put them for every class."""
+    """Sets a feature class up from a crop that all classes share."""
 
-    @classmethod
-    def getFeatureNames(cls) -> dict[str, bool]:  # noqa: N802
-        if cls not in _NAMES:
-            _NAMES[cls] = super().getFeatureNames()
-        return _NAMES[cls]
-
-    def _applyBinning(self, matrix: np.ndarray) -> np.ndarray:  # noqa: N802
-        levels: GreyLevels = self.settings[LEVELS]
-        self.coefficients["grayLevels"] = levels.present
-        self.coefficients["Ng"] = int(levels.present[-1])
-        return levels.matrix
+    def __init__(self, crop: Crop) -> None:
+        setting = crop.setting
+        self.logger = logging.getLogger(self.__module__)
+        self.crop, self.settings = crop, setting
+        self.inputImage, self.pixelSpacing = crop, crop.spacing
+        self.maskArray = crop.inside
+        self.label, self.voxelBased = 1, False
+        self.symmetricalGLCM = setting.get("symmetricalGLCM", True)
+        self.weightingNorm = setting.get("weightingNorm")
+        self.gldm_a = setting.get("gldm_a", 0)
+        self.voxelArrayShift = setting.get("voxelArrayShift", 0)
+        self.imageArray = crop.levels.matrix
+        self.coefficients: dict[str, Any] = {
+            "grayLevels": crop.levels.present,
+            "Ng": int(crop.levels.present[-1]),
+        }
 
     def _calculateMatrix(self, voxelCoordinates: None = None) -> np.ndarray:  # noqa: N802
         """Run pyradiomics' own method with the functions that count together in place of those in C."""
         theirs: Any = super()._calculateMatrix
-        matrices = self.settings[LEVELS].matrices(self.settings)
-        return with_globals(theirs.__func__, cMatrices=matrices)(self, voxelCoordinates)
+        counting = with_globals(theirs.__func__, cMatrices=self.crop.matrices, numpy=LEAN)
+        return counting(self, voxelCoordinates)
 
 
 PERCENTILES = (10, 25, 50, 75, 90)
@@ -152,12 +177,12 @@ class FirstOrder(_Discretised, RadiomicsFirstOrder):
     """First-order statistics that sort the grey values once instead of once per percentile."""
 
     def _initCalculation(self, voxelCoordinates: None = None) -> None:  # noqa: N802
-        self.targetVoxelArray = self.imageArray[self.maskArray].astype("float").reshape((1, -1))
+        self.targetVoxelArray = self.crop.values[self.maskArray].astype("float").reshape((1, -1))
         self.in_order = np.sort(self.targetVoxelArray, axis=1)
         self.percentiles = dict(
             zip(PERCENTILES, np.percentile(self.in_order, PERCENTILES, axis=1), strict=True)
         )
-        counts = self.settings[LEVELS].counts.reshape((1, -1)).astype("float")
+        counts = self.crop.levels.counts.reshape((1, -1)).astype("float")
         self.coefficients["p_i"] = counts / np.sum(counts, 1, keepdims=True)
         self.deviations = self.targetVoxelArray - np.mean(self.targetVoxelArray, 1, keepdims=True)
         self.squares = np.power(self.deviations, 2)
@@ -262,25 +287,22 @@ class GLCM(_Discretised, RadiomicsGLCM):
         return super().getClusterTendencyFeatureValue() if self.sums is None else self._cluster(2)
 
 
-class SymmetricGLCM(GLCM):
-    """Co-occurrence features with the maximal correlation coefficient as a singular value."""
+class QuickGLCM(GLCM):
+    """Co-occurrence features by shorter ways to the same definitions."""
 
-    def getMCCFeatureValue(self) -> float | np.ndarray:  # noqa: N802
-        """Return the second largest singular value of P scaled by its margins, averaged over angles.
+    def _calculateCoefficients(self) -> None:  # noqa: N802
+        """Need none: everything is taken from the matrix at once."""
 
-        Q of pyradiomics' definition is similar to S S^T with S = D_x^-1/2 P D_y^-1/2.
-        """
-        if self.P_glcm.shape[1] < 2:
-            return 1.0
-        matrices = np.moveaxis(self.P_glcm[0], -1, 0)
-        rows, columns = (np.sqrt(matrices.sum(axis)) for axis in (2, 1))
-        divisor = rows[:, :, None] * columns[:, None, :]
-        scaled = np.divide(matrices, divisor, out=np.zeros_like(matrices), where=divisor > 0)
-        if self.symmetricalGLCM:
-            values = np.sort(np.abs(np.linalg.eigvalsh(scaled)), axis=1)
-        else:
-            values = np.sort(np.linalg.svd(scaled, compute_uv=False), axis=1)
-        return np.array([np.mean(values[:, -2])])
+    def all_features(self, wanted: Sequence[str]) -> dict[str, float]:
+        """Return every feature; the maximal correlation coefficient, which takes longest, if wanted."""
+        matrix, present = self.P_glcm[0], self.coefficients["grayLevels"]
+        highest = self.coefficients["Ng"]
+        sums = self._over_diagonals(present[:, None] + present[None, :], 2, highest * 2 + 1)[0]
+        differences = self._over_diagonals(np.abs(present[:, None] - present[None, :]), 0, highest)[0]
+        found = cooccurrence_features(matrix, present, sums, differences)
+        if "MCC" in wanted:
+            found["MCC"] = maximal_correlation(matrix, self.symmetricalGLCM)
+        return found
 
 
 @lean
@@ -303,10 +325,76 @@ class NGTDM(_Discretised, RadiomicsNGTDM):
     """Grey tone difference features."""
 
 
+class QuickGLRLM(GLRLM):
+    """Run length features, all at once."""
+
+    def all_features(self, wanted: Sequence[str]) -> dict[str, float]:
+        """Return every feature."""
+        given = self.coefficients
+        return _by_name(self.P_glrlm[0], given["ivector"], given["jvector"], RUNS)
+
+
+class QuickGLSZM(GLSZM):
+    """Size zone features, all at once."""
+
+    def all_features(self, wanted: Sequence[str]) -> dict[str, float]:
+        """Return every feature."""
+        given = self.coefficients
+        return _by_name(self.P_glszm[0, :, :, None], given["ivector"], given["jvector"], ZONES)
+
+
+class QuickGLDM(GLDM):
+    """Dependence features, all at once."""
+
+    def all_features(self, wanted: Sequence[str]) -> dict[str, float]:
+        """Return every feature."""
+        given = self.coefficients
+        return _by_name(self.P_gldm[0, :, :, None], given["ivector"], given["jvector"], DEPENDENCES)
+
+
+def _by_name(
+    matrix: np.ndarray, levels: np.ndarray, sizes: np.ndarray, names: Mapping[str, str]
+) -> dict[str, float]:
+    found = size_features(matrix, levels, sizes)
+    return {name: found[key] for name, key in names.items()}
+
+
+def _names(size: str, short: str, long: str, grey: str, thing: str) -> dict[str, str]:
+    """Return pyradiomics' names of a class's features with those of ``size_features``."""
+    emphases = {
+        f"{short}{thing}Emphasis": "short",
+        f"{long}{thing}Emphasis": "long",
+        f"LowGrayLevel{grey}Emphasis": "low",
+        f"HighGrayLevel{grey}Emphasis": "high",
+        f"{short}{thing}LowGrayLevelEmphasis": "short low",
+        f"{short}{thing}HighGrayLevelEmphasis": "short high",
+        f"{long}{thing}LowGrayLevelEmphasis": "long low",
+        f"{long}{thing}HighGrayLevelEmphasis": "long high",
+    }
+    return emphases | {
+        "GrayLevelNonUniformity": "level nonuniformity",
+        "GrayLevelNonUniformityNormalized": "level nonuniformity normalised",
+        f"{size}NonUniformity": "size nonuniformity",
+        f"{size}NonUniformityNormalized": "size nonuniformity normalised",
+        "GrayLevelVariance": "level variance",
+    }
+
+
+RUNS = _names("RunLength", "Short", "Long", "Run", "Run") | {
+    "RunPercentage": "percentage", "RunVariance": "size variance", "RunEntropy": "entropy",
+}  # fmt: skip
+ZONES = _names("SizeZone", "Small", "Large", "Zone", "Area") | {
+    "ZonePercentage": "percentage", "ZoneVariance": "size variance", "ZoneEntropy": "entropy",
+}  # fmt: skip
+DEPENDENCES = _names("Dependence", "Small", "Large", "", "Dependence") | {
+    "DependenceVariance": "size variance", "DependenceEntropy": "entropy",
+}  # fmt: skip
+
 EXACT_CLASSES: Mapping[str, type] = {
     "firstorder": FirstOrder, "glcm": GLCM, "glrlm": GLRLM, "glszm": GLSZM, "gldm": GLDM, "ngtdm": NGTDM,
 }  # fmt: skip
 QUICK_CLASSES: Mapping[str, type] = {
-    **EXACT_CLASSES, "firstorder": QuickFirstOrder, "glcm": SymmetricGLCM,
+    **EXACT_CLASSES, "firstorder": QuickFirstOrder, "glcm": QuickGLCM, "glrlm": QuickGLRLM,
+    "glszm": QuickGLSZM, "gldm": QuickGLDM,
 }  # fmt: skip
 SHAPE_CLASSES: Mapping[str, type] = {name: getFeatureClasses()[name] for name in ("shape", "shape2D")}

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from annulus.imaging.boxes import spans
+
 
 @dataclass(frozen=True)
 class Window:
@@ -16,15 +18,11 @@ class Window:
     @classmethod
     def of(cls, inside: np.ndarray, corner: Sequence[int] | None = None) -> "Window | None":
         """Return the smallest box around what is set in ``inside``, which begins at ``corner``; else None."""
-        low, high = [], []
-        for axis in range(inside.ndim):
-            held = np.flatnonzero(inside.any(axis=tuple(a for a in range(inside.ndim) if a != axis)))
-            if not len(held):
-                return None
-            start = corner[axis] if corner is not None else 0
-            low.append(int(held[0]) + start)
-            high.append(int(held[-1]) + 1 + start)
-        return cls(tuple(low), tuple(high))
+        if not inside.any():
+            return None
+        start = corner or (0,) * inside.ndim
+        sides = list(zip(spans(inside), start, strict=True))
+        return cls(tuple(s.start + a for s, a in sides), tuple(s.stop + a for s, a in sides))
 
     @classmethod
     def around(cls, windows: Iterable["Window"]) -> "Window":
