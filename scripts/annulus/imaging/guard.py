@@ -32,7 +32,7 @@ MEMORY_PER_BYTE = 400
 
 # Of processor time, for a machine or disk that is busy must not make a healthy file a damaged one. That
 # volume takes 7 s per mask.
-LEAST_SECONDS = 8.0
+LEAST_SECONDS = 6.0
 SECONDS_PER_MEGABYTE = 10.0
 
 # A reader that uses no processor time waits for something: it is given up after so many times as long.

@@ -28,6 +28,9 @@ FLAT = 1e-9
 # The smallest share of a mask that resampling onto the image's grid must keep.
 LEAST_KEPT_SHARE = 0.98
 
+# A mask that becomes larger than this in resampling is not counted voxel by voxel.
+MOST_COUNTED = 2**28
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -290,6 +293,9 @@ def _resampled_count(inside: np.ndarray, old: tuple[float, ...], new: tuple[floa
     size = [
         max(1, round(n * a / b)) for n, a, b in zip(mask.GetSize(), mask.GetSpacing(), wanted, strict=True)
     ]
+    if np.prod(size, dtype=float) > MOST_COUNTED:
+        # Far more than any threshold asks for, and more than memory holds.
+        return int(inside.sum() * np.prod(old) / np.prod(wanted))
     placed = sitk.Resample(
         mask, size, sitk.Transform(), sitk.sitkNearestNeighbor, mask.GetOrigin(), wanted, mask.GetDirection()
     )

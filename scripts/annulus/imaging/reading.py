@@ -97,6 +97,7 @@ def read_image(path: str | Path, given: Mapping[str, str] | None = None) -> Imag
         found = read_dicom(place, row.get("series_uid", ""), row.get("patient_id", ""))
         pixels, known, sha256 = found.pixels, found.spacing_known, _hash(found.files)
         identifiers = found.identifiers
+        _refuse_impossible_geometry(pixels, place)
     else:
         pixels, sha256 = _read(place)
         known = _spacing_known(place, pixels)
@@ -335,6 +336,8 @@ def _read(path: Path) -> tuple[sitk.Image, str]:
         _refuse_absurd(reader, path)
         _refuse_cut_short(reader, path)
         pixels = reader.Execute()
+        if not pixels.GetNumberOfPixels():
+            raise UnreadableError(f"{path}: its header claims an image without pixels: it is damaged.")
         _refuse_impossible_geometry(pixels, path)
         return pixels, _hash([path])
     except (RuntimeError, MemoryError, OverflowError, ValueError, OSError, EOFError, zlib.error) as error:
