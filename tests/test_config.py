@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from annulus.config import Folders, load, problems, read_yaml
 from annulus.errors import StudyError
@@ -274,13 +275,95 @@ def test_a_mapping_of_a_column_is_held_to_its_keys(tmp_path, refused, design):
     assert "did you mean 'from'?" in text
 
 
-@pytest.mark.parametrize("key", ["label", "normalize", "force2D", "resegmentRange"])
-def test_pyradiomics_settings_that_would_change_the_image_are_refused(tmp_path, refused, design, key):
-    settings = read_yaml(ROOT / "config" / "imaging" / "cem_low_energy.yaml")
-    settings["setting"][key] = 1
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+@pytest.fixture
+def with_imaging(tmp_path, design):
+    """A design whose low-energy images have settings that ``change`` makes of the shipped ones."""
+
+    def write(change):
+        settings = read_yaml(ROOT / "config" / "imaging" / "cem_low_energy.yaml")
+        change(settings)
+        (tmp_path / "mine.yaml").write_text(yaml.safe_dump(settings))
+        design["images"]["le"]["settings"] = "mine.yaml"
+        return design
+
+    return write
+
+
+def test_a_parameter_file_of_pyradiomics_is_taken_as_it_is(tmp_path, design):
+    own = {
+        "imageType": {"Original": {}, "LoG": {"sigma": [2.0]}, "Wavelet": {"level": 2}},
+        "featureClass": {"shape": None, "firstorder": [], "glcm": ["Contrast"]},
+        "setting": {
+            "binWidth": 5, "normalize": True, "normalizeScale": 100, "removeOutliers": None, "label": 1,
+            "resampledPixelSpacing": [1, 1, 1], "interpolator": "sitkBSpline", "geometryTolerance": None,
+            "correctMask": False, "additionalInfo": True, "minimumROIDimensions": 2, "padDistance": 10,
+        },
+    }  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
     design["images"]["le"]["settings"] = "mine.yaml"
-    assert f"setting: the key {key!r} is not known" in refused(design)
+    study = load(design, Folders(tmp_path, ROOT))
+    assert study.imaging["mine.yaml"]["setting"]["padDistance"] == 10
+    # And pyradiomics takes it too.
+    RadiomicsFeatureExtractor(str(tmp_path / "mine.yaml"))
+
+
+def test_bins_as_wide_as_all_z_scores_are_refused_with_the_number_of_levels(with_imaging, refused):
+    text = refused(with_imaging(lambda s: s["setting"].update(normalizeScale=1, binWidth=25)))
+    assert "setting.binWidth" in text
+    assert "leave 1 grey level; 8 are needed" in text
+    assert "Set normalizeScale to 100, or a binWidth of 0.25" in text
+
+
+def test_clipped_outliers_narrow_what_bins_have_to_cover(with_imaging, refused):
+    text = refused(with_imaging(lambda s: s["setting"].update(removeOutliers=1, binWidth=40)))
+    assert "span about 200" in text
+    assert "leave 6 grey levels" in text
+
+
+def test_a_fixed_number_of_bins_is_never_too_few(with_imaging, tmp_path):
+    design = with_imaging(lambda s: s["setting"].update(normalizeScale=1, binWidth=25, binCount=32))
+    assert load(design, Folders(tmp_path, ROOT)).imaging["mine.yaml"]["setting"]["binCount"] == 32
+
+
+def test_a_filter_that_vanishes_in_silence_is_refused(with_imaging, refused):
+    text = refused(with_imaging(lambda s: s["imageType"].update(LBP3D=None)))
+    assert "imageType.LBP3D" in text
+    assert "yields no such image and says nothing" in text
+
+
+def test_slices_that_would_be_mixed_are_refused(with_imaging, refused):
+    spacing = [1.0, 1.0, 3.0]
+    text = refused(with_imaging(lambda s: s["setting"].update(force2D=True, resampledPixelSpacing=spacing)))
+    assert "with force2D slices are never mixed; 3 must be 0" in text
+
+
+def test_what_pyradiomics_cannot_do_is_refused_in_its_own_mode(design, refused):
+    design["extraction"] = {"mode": "compatible"}
+    assert "normalise_within: tissue is not pyradiomics' own" in refused(design)
+
+
+def test_two_ways_of_normalising_are_refused(with_imaging, refused):
+    text = refused(with_imaging(lambda s: s["setting"].update(normalize=True)))
+    assert "normalise_within: tissue contradicts setting.normalize" in text
+
+
+def test_a_control_of_an_unknown_region_is_refused(design, refused):
+    design["extraction"] = {"controls": {"shuffled": ["irt"]}}
+    text = refused(design)
+    assert "extraction.controls.shuffled: the region 'irt' is not known (did you mean 'itr'?)" in text
+
+
+def test_a_control_can_be_a_signature(design, tmp_path):
+    design["extraction"] = {"controls": {"shuffled": ["itr"]}}
+    task(design)["signatures"].append("itrshuffled")
+    assert (
+        load(design, Folders(tmp_path, ROOT)).design["tasks"]["her2_fish"]["signatures"][-1] == "itrshuffled"
+    )
+
+
+def test_an_unknown_image_to_share_a_scale_with_is_refused(design, refused):
+    design["images"]["le"]["scale_with"] = ["recombined"]
+    assert "images.le.scale_with: the image 'recombined' is not known" in refused(design)
 
 
 # --- contradictions --------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import hashlib
 import logging
 from pathlib import Path
 
@@ -265,15 +266,17 @@ def test_shape_is_for_the_tumour_alone(plane):
 @pytest.mark.parametrize("path", STUDY_SETTINGS, ids=lambda path: path.stem)
 def test_the_settings_of_the_studies_yield_just_the_columns_they_name(path):
     settings = Settings.of(read_yaml(path))
-    image = picture((40, 44), (0.8, 0.8), seed=3)
-    tumour = ellipse((40, 44), (8, 9))
+    deep = len(settings.spacing) == 3
+    shape = (24, 40, 44) if deep else (40, 44)
+    image = picture(shape, (0.8, 0.8, 1.5)[: len(shape)], seed=3)
+    tumour = ellipse(shape, (5, 8, 9)[-len(shape) :])
     regions = [
         region("itr", "tumour", tumour),
-        region("ptr", "ring", ellipse((40, 44), (13, 13)) & ~tumour),
+        region("ptr", "ring", ellipse(shape, (8, 13, 13)[-len(shape) :]) & ~tumour),
     ]
-    tissue = sitk.GetImageFromArray(ellipse((40, 44), (18, 20)).astype(np.uint8))
+    tissue = sitk.GetImageFromArray(ellipse(shape, (11, 18, 20)[-len(shape) :]).astype(np.uint8))
     values, failures = extract_image(image, regions, tissue, settings)
-    assert list(values) == named(settings, {"itr": "tumour", "ptr": "ring"})
+    assert list(values) == named(settings, {"itr": "tumour", "ptr": "ring"}, len(shape))
     assert len(set(values)) == len(values)
     assert failures == []
 
@@ -506,6 +509,10 @@ def test_no_region_means_no_value():
 KINDS = {"itr": "tumour", "ptr": "ring"}
 
 
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def cohort(folder, patients, statuses=None):
     """Write images and region masks; returns the tables images, rois and masks."""
     images, rois = [], []
@@ -513,7 +520,10 @@ def cohort(folder, patients, statuses=None):
         image = picture((40, 50), (0.5, 0.5), seed=number)
         sitk.WriteImage(image.pixels, str(folder / f"{patient}.nrrd"))
         key = {"patient_id": patient, "timepoint": "baseline", "image_id": f"{patient}_1"}
-        images.append({**key, "image": "us", "image_path": str(folder / f"{patient}.nrrd"), "dimension": 2})
+        path = folder / f"{patient}.nrrd"
+        images.append(
+            {**key, "image": "us", "image_path": str(path), "image_sha256": sha256(path), "dimension": 2}
+        )
         tumour = ellipse((40, 50), (7, 8 + number))
         for roi, inside in (("itr", tumour), ("ptr", ellipse((40, 50), (14, 16)) & ~tumour)):
             status = (statuses or {}).get((patient, roi), "ok")
@@ -521,7 +531,8 @@ def cohort(folder, patients, statuses=None):
             write_mask(folder / file, mask_of(region(roi, "", inside), image))
             rois.append(
                 {**key, "roi": roi, "kind": KINDS[roi], "status": status,
-                 "reason": "3 voxels, 50 needed", "mask_file": file, "mask_sha256": ""}
+                 "reason": "3 voxels, 50 needed", "mask_file": file,
+                 "mask_sha256": sha256(folder / file)}
             )  # fmt: skip
     nothing = pd.DataFrame(
         columns=["patient_id", "timepoint", "image_id", "mask_role", "decision", "mask_file"]

@@ -107,14 +107,17 @@ def extract_rows(
 
 
 def _entry(subject: "_Subject", extraction: Extraction) -> Entry:
+    store = extraction.store if subject.known_by_content(extraction) else None
+    if store is None:
+        return _extracted(subject, extraction)
     key = key_of(subject.content(extraction))
-    found = extraction.store.get(key) if extraction.store else None
+    found = store.get(key)
     if found is not None:
         logger.info("its features are in the store")
         return found
     entry = _extracted(subject, extraction)
-    if extraction.store and entry.values:
-        extraction.store.put(key, entry)
+    if entry.values:
+        store.put(key, entry)
     return entry
 
 
@@ -173,6 +176,11 @@ class _Subject:
         if absent:
             raise CannotExtract(f"the image {', '.join(absent)}, which shares its grey scale, is missing")
         return _Phases(self._phase_facts(extraction))
+
+    def known_by_content(self, extraction: Extraction) -> bool:
+        """Say whether everything that was read has a hash, without which two images might pass for one."""
+        images = [fact.get("image_sha256", "") for fact in [self.fact, *self._phase_facts(extraction)]]
+        return all([*images, *self.usable["mask_sha256"].fillna("")])
 
     def content(self, extraction: Extraction) -> list[object]:
         """Everything that this image's features are computed from."""
