@@ -19,8 +19,8 @@ from annulus.imaging.perturbation import (
     move_along,
     noise_level,
     perturb,
-    seed_of,
 )
+from annulus.imaging.seeds import seed_of
 
 SHARED = Path(__file__).parents[1] / ".." / "shared" / "data" / "pyradiomics"
 KINDS = sorted(LIMITS)

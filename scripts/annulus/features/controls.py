@@ -15,8 +15,8 @@ import SimpleITK as sitk
 from annulus.features.extraction import Values, extract_image
 from annulus.features.grids import CannotExtract, RegionMask
 from annulus.features.settings import Settings
-from annulus.imaging.perturbation import seed_of
 from annulus.imaging.reading import Image
+from annulus.imaging.seeds import seed_of
 
 logger = logging.getLogger(__name__)
 

@@ -19,10 +19,11 @@ from annulus.features.extraction import extract_image
 from annulus.features.grids import CannotExtract, RegionMask
 from annulus.features.settings import Settings
 from annulus.features.stability import STABILITY_COLUMNS, icc_table
-from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb, seed_of
+from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb
 from annulus.imaging.qc import IMAGE_KEY, ROLES_OF, TISSUE_ROLE
 from annulus.imaging.reading import Image, read_again, read_written
 from annulus.imaging.regions import Outlines, Plan, allowed_tissue, build_regions, status_of
+from annulus.imaging.seeds import seed_of
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ et al., Sci Rep 2019;9:614. As there, a chain is applied as a scanner and a read
 then one movement (interpolated once), then the volume, then the contour, whatever the order it is given in.
 """
 
-import hashlib
 import itertools
 import math
 from collections.abc import Iterable, Sequence
@@ -83,18 +82,12 @@ class Perturbation:
             )
 
 
-def seed_of(seed: int, patient_id: str, image_id: str, name: str) -> int:
-    """Draw the seed of one named perturbation of one image, the same whatever else is perturbed before."""
-    key = hashlib.sha256(repr((int(seed), str(patient_id), str(image_id), name)).encode()).digest()
-    return int.from_bytes(key[:8], "big")
-
-
 def perturb(
     image: sitk.Image, mask: sitk.Image, perturbation: Perturbation | Iterable[Perturbation], seed: int
 ) -> tuple[sitk.Image, sitk.Image]:
     """Perturb an image and its outline, in 2-D or 3-D, by one perturbation or a chain of several kinds.
 
-    Returns the image (Float64) and mask (uint8) on the grid of ``image``. ``seed`` comes of ``seed_of``.
+    Returns the image (Float64) and mask (uint8) on the grid of ``image``. ``seed`` is from ``seed_of``.
     Raises CannotPerturb when there is no outline to perturb or none would be left, and StudyError when
     a chain has one kind twice.
     """
