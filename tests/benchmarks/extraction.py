@@ -11,10 +11,13 @@ defaults over seconds here, the least of the repeats. ``additionalInfo off`` is 
 import argparse
 import logging
 import os
-import resource
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
@@ -26,7 +29,7 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 from annulus.features.extraction import extract_image
 from annulus.features.grids import RegionMask
 from annulus.features.settings import Settings
-from annulus.imaging.reading import Image
+from annulus.imaging.reading import Image, read_image, read_part, write_mask
 
 MODES = ("shared", "compatible")
 CLASSES = ("firstorder", "glcm", "glrlm", "glszm", "gldm", "ngtdm")
@@ -168,13 +171,38 @@ def main() -> None:
 
 
 def show_memory(case: Case) -> None:
-    """Print the peak memory of the process after extracting a case."""
+    """Print the peak memory of reading and extracting a case, in a process of its own per mode."""
     image, regions = scene(case)
-    for mode in MODES:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        ours(Settings.of(case.content, mode), image, regions)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
-        print(f"{case.name} {mode}: {peak:.2f} GiB at most ({before:.2f} before)")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sitk.WriteImage(image, str(folder / "image.nrrd"))
+        for region, inside in regions.items():
+            mask = sitk.GetImageFromArray(inside.astype(np.uint8))
+            mask.CopyInformation(image)
+            write_mask(folder / f"{region}.nrrd", mask)
+        for mode in MODES:
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                base, peak = alone.submit(peak_memory, folder, case, mode, list(regions)).result()
+            print(f"{case.name} {mode}: {peak:.2f} GiB at most, of which {base:.2f} are libraries")
+
+
+def peak_memory(folder: Path, case: Case, mode: str, names: list[str]) -> tuple[float, float]:
+    """Return the process's peak memory in GiB before and after extracting a case from files."""
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    logging.disable(logging.CRITICAL)
+    before = most_memory()
+    masks = [
+        RegionMask.of(name, "tumour" if name == "itr" else "ring", *read_part(folder / f"{name}.nrrd"))
+        for name in names
+    ]
+    extract_image(read_image(folder / "image.nrrd"), masks, None, Settings.of(case.content, mode))
+    return before, most_memory()
+
+
+def most_memory() -> float:
+    """Return this process's peak memory in GiB; getrusage would count its parent's before it was started."""
+    line = next(row for row in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in row)
+    return int(line.split()[1]) / 1024**2
 
 
 def compared(case: Case, repeats: int) -> dict[str, float]:
