@@ -312,14 +312,25 @@ def _rings(rois: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+# What the report says of a mode of extraction (docs/features.md).
+MODES = {
+    "shared": "one preparation of an image for all of its regions",
+    "compatible": "equal to pyradiomics’ execute() region by region",
+}
+
+
 def _features(catalogue: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]:
-    counts = catalogue.groupby(["image", "filter"], sort=False).size()
     return {
         "columns": len(catalogue),
         "constant": int(catalogue["constant"].sum()),
+        "mode": _mode(catalogue),
         "failures": len(failures),
-        "by_filter": [(i, f, int(n)) for (i, f), n in counts.items()],
     }
+
+
+def _mode(catalogue: pd.DataFrame) -> str:
+    mode = str(catalogue["mode"].dropna().iloc[0])
+    return f"{mode} ({MODES[mode]})"
 
 
 def _published_row(row: Mapping[str, Any]) -> dict[str, Any]:
