@@ -19,7 +19,8 @@ from annulus.features.grids import RegionMask
 from annulus.features.settings import WITHOUT_EFFECT, Settings
 from annulus.imaging.reading import Image, read_image
 
-logging.getLogger("radiomics").setLevel(logging.CRITICAL)
+for name in ("radiomics", "annulus.features.textures"):
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 ORACLE = "pyradiomics baseline"
 FOLDER = Path(__file__).parents[3] / "shared" / "data" / "pyradiomics"
@@ -121,8 +122,8 @@ def _as_in_the_older_mesh(
         return {}
     converted, cubes = older_mesh({name: found[key] for name, key in keys.items()}, inside, spacing)
     cause = (
-        f"the baseline is of pyradiomics 2.0.1, whose mesh lacked a triangle in each of {cubes} cubes; a mesh "
-        "without it has the baseline's value"
+        "the baseline is of pyradiomics 2.0.1; its mesh is that of 3.0.1 without one triangle in each of "
+        f"{cubes} cubes, which are number 62 in the table of marching cubes"
     )
     return {key: Convention(cause, converted[name]) for name, key in keys.items()}
 

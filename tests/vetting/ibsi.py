@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from vetting.ibsi_preprocessing import CONFIGURATIONS, SPACING_MM, Configuration, Prepared, prepare
+from vetting.ibsi_preprocessing import SPACING_MM, Configuration, Prepared, prepare
 from vetting.rows import About, Convention, DataAbsent, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
@@ -220,15 +220,15 @@ def _convention(phantom: Phantom, feature_class: str, feature: str, value: float
     if feature.endswith("AxisLength"):
         n = int(phantom.outline.sum())
         return Convention(
-            f"pyradiomics divides the covariance of the {n} voxel centres by n, IBSI by n - 1",
+            f"pyradiomics divides the covariance of the {n} voxel centres by n, IBSI by n minus 1",
             value * (n / (n - 1)) ** 0.5,
         )
     renumbered = phantom.by_ibsi_numbering.get((feature_class, feature))
     if renumbered is None:
         return None
     return Convention(
-        f"grey levels are numbered from the region's lowest bin, by IBSI from {phantom.first_bin:g} HU, which is "
-        f"{phantom.shift} levels lower; with IBSI's numbers it is {renumbered:.6g}",
+        f"grey levels are numbered from the region's lowest bin, by IBSI from {phantom.first_bin:g} HU, "
+        f"which is {phantom.shift} levels lower; converted by numbering them as IBSI does and computing anew",
         renumbered,
     )
 
@@ -260,6 +260,3 @@ def _read(name: str) -> tuple[Image, np.ndarray]:
         raise DataAbsent(f"IBSI's phantom is absent ({path})")
     mask = sitk.ReadImage(str(folder / "mask" / "mask.nii.gz"))
     return read_image(path), sitk.GetArrayFromImage(mask) > 0
-
-
-__all__ = ["CONFIGURATIONS", "TAGS", "ct_rows", "digital_rows", "prepared_ct"]

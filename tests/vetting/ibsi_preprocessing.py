@@ -62,14 +62,18 @@ def prepare(
     return Prepared(rounded, outline, _kept(rounded, outline, configuration))
 
 
-def on_new_grid(values: np.ndarray, spacing: Sequence[float], spline: int) -> np.ndarray:
-    """Interpolate on a grid of 2 mm with the same centre as the image and at least its extent."""
-    size, old = np.array(values.shape), np.array(spacing[::-1], dtype=float)
-    count = np.ceil(np.round(size * old / SPACING_MM, 6)).astype(int)
-    step = SPACING_MM / old
+def on_new_grid(
+    values: np.ndarray, spacing: Sequence[float], spline: int, wanted: Sequence[float] = (SPACING_MM,) * 3
+) -> np.ndarray:
+    """Interpolate on a grid of the ``wanted`` spacing with the image's centre and at least its extent."""
+    size, old, new = np.array(values.shape), np.array(spacing[::-1]), np.array(wanted[::-1])
+    count = np.ceil(np.round(size * old / new, 6)).astype(int)
+    step = new / old
     start = (size - 1) / 2 - (count - 1) / 2 * step
     shape = tuple(int(n) for n in count)
-    found = affine_transform(values.astype(float), step, start, shape, order=spline, mode="nearest")
+    # The edge is continued as splines are usually fitted, or for lines by its own value.
+    edge = "mirror" if spline > LINEAR else "nearest"
+    found = affine_transform(values.astype(float), step, start, shape, order=spline, mode=edge)
     return np.round(found, DECIMALS)
 
 

@@ -13,6 +13,9 @@ COLUMNS = (
 )  # fmt: skip
 DIGITS = 10
 
+# What a convention's cause ends with, before the value converted to the oracle's definition.
+CONVERTED = "; converted: "
+
 # Of a value recorded with so many digits, and over versions of the libraries underneath.
 DRIFT = 1e-8
 
@@ -89,7 +92,8 @@ def judged(
     if abs(found - expected) <= tolerance:
         return Row(about, *column, expected, found, tolerance, "pass", "")
     if convention and abs(convention.converted - expected) <= tolerance:
-        return Row(about, *column, expected, found, tolerance, "convention", convention.cause)
+        cause = f"{convention.cause}{CONVERTED}{convention.converted:.6g}"
+        return Row(about, *column, expected, found, tolerance, "convention", cause)
     return Row(about, *column, expected, found, tolerance, "miss", cause)
 
 
@@ -131,7 +135,8 @@ def _row(cells: dict[str, str]) -> Row:
 
 def drifted(recorded: Row, now: Row) -> str:
     """Say what changed since a row was recorded, or nothing."""
-    if (recorded.result, recorded.cause) != (now.result, now.cause):
+    reasons = [row.cause.partition(CONVERTED)[0] for row in (recorded, now)]
+    if recorded.result != now.result or reasons[0] != reasons[1]:
         return f"was {recorded.result} ({recorded.cause}), is {now.result} ({now.cause})"
     for name in ("expected", "found", "tolerance"):
         old, new = getattr(recorded, name), getattr(now, name)
