@@ -28,7 +28,7 @@ setting.
 ORACLES: Mapping[str, str] = {
     "pyradiomics baseline": (
         "values that pyradiomics publishes for its own test cases, made by versions 1.3 to 2.1. Relative "
-        "tolerance 1e-9. The mode shared lays the grid of resampling otherwise on purpose, so is left out there."
+        "tolerance 1e-9. The mode shared lays the grid of resampling otherwise on purpose: left out there."
     ),
     "pyradiomics 3.0.1 itself": (
         "the unmodified `execute()` on breast1, every filter and class. No tolerance: the same bits."

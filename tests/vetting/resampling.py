@@ -19,7 +19,7 @@ ORACLE = "scipy's cubic splines on IBSI's grid"
 NEAREST = 0
 
 # Spacings (x, y, z) in mm that put no new voxel halfway between two old ones, where nearest is undecided.
-SPACINGS_MM = ((1.03, 1.03, 2.9), (0.7, 0.75, 4.3))
+SPACINGS_MM = ((1.09, 1.09, 2.9), (0.72, 0.73, 4.3))
 
 # Of the largest grey value, and of its square for the variance.
 TOLERANCE = 1e-11
