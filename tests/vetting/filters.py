@@ -51,10 +51,14 @@ SIGMAS = (1.5, 2.0, 3.0)
 
 
 def wavelet_rows() -> Iterator[Row]:
-    """Yield every band of coiflet 1 in the region of breast1."""
+    """Yield every band of coiflet 1 in the region of breast1, and in two corners of the image."""
     image, inside = read_case("breast1")
-    for mode in MODES:
-        about = About(WAVELETS, "breast1", mode, "coif1", "oracle")
+    near, far = np.zeros_like(inside), np.zeros_like(inside)
+    near[:4, :9, :7] = True
+    far[-4:, -9:, -7:] = True
+    regions = {"breast1": inside, "breast1, first corner": near, "breast1, last corner": far}
+    for (case, inside), mode in product(regions.items(), MODES):
+        about = About(WAVELETS, case, mode, "coif1", "oracle")
         found = _found(image, inside, {"Wavelet": {"wavelet": "coif1"}}, mode)
         for letters in product("LH", repeat=3):
             band = convolved(image.array, letters, mirrored=mode == "shared")

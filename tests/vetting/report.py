@@ -23,6 +23,11 @@ what came of it. `tests/test_vetting.py` computes all rows anew and fails when o
 
 `mode` is the mode of extraction, `shared` or `compatible`. Counts are of rows: a feature counts once per
 setting.
+
+Published data are read in place and are no part of the project: `../shared/data/pyradiomics` is the folder
+`data` of github.com/AIM-Harvard/pyradiomics, `../shared/data/ibsi` holds the phantoms of
+github.com/theibsi/data_sets and, as `reference_values`, the tables of IBSI-1 that github.com/oncoray/mirp tests
+itself with. What is absent is skipped, and the tests say so.
 """
 
 ORACLES: Mapping[str, str] = {
