@@ -2,8 +2,8 @@
 
     uv run python tests/vetting/registry.py
 
-Writes ``tests/vetting/registry.csv`` and ``docs/vetting.md``. Needs the data of pyradiomics and IBSI, of which
-that page says where they lie; without them it says what is absent and writes nothing.
+Writes ``tests/vetting/registry.csv`` and ``docs/vetting.md``. Needs the data of pyradiomics and IBSI;
+that page says where they lie. Without them it says what is absent and writes nothing.
 """
 
 import os

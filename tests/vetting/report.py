@@ -26,8 +26,8 @@ setting.
 
 Published data are read in place and are no part of the project: `../shared/data/pyradiomics` is the folder
 `data` of github.com/AIM-Harvard/pyradiomics, `../shared/data/ibsi` holds the phantoms of
-github.com/theibsi/data_sets and, as `reference_values`, the tables of IBSI-1 that github.com/oncoray/mirp tests
-itself with. What is absent is skipped, and the tests say so.
+github.com/theibsi/data_sets and, as `reference_values`, the tables of IBSI-1 by which github.com/oncoray/mirp
+is tested. What is absent is skipped, and the tests say so.
 """
 
 ORACLES: Mapping[str, str] = {
