@@ -336,7 +336,9 @@ def test_phases_share_the_mean_and_deviation_of_all_of_them_together():
 
 def test_resampling_in_the_plane_alone_keeps_the_slices():
     image = volume((12, 40, 44), (0.7, 0.7, 4.0))
-    region = RegionMask.of("itr", "tumour", ball((12, 40, 44), (6, 20, 22), 5))
+    column = np.zeros((12, 40, 44), bool)
+    column[3:9] = ball((40, 44), (20, 22), 6)
+    region = RegionMask.of("itr", "tumour", column)
     content = content_of({"Original": None}, force2D=True, resampledPixelSpacing=[1.0, 1.0, 0.0])
     (stage,), lost = stages(image, [region], None, Settings.of(content))
     assert lost == {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from vetting.baselines import CASES, read_case
 from vetting.filters import STATISTICS
-from vetting.ibsi_preprocessing import CUBIC, on_new_grid
+from vetting.ibsi_preprocessing import CUBIC, LINEAR, on_new_grid
 from vetting.rows import About, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
@@ -16,10 +16,9 @@ from annulus.features.grids import RegionMask
 from annulus.features.settings import Settings
 
 ORACLE = "scipy's cubic splines on IBSI's grid"
-NEAREST = 0
 
-# Spacings (x, y, z) in mm that put no new voxel halfway between two old ones, where nearest is undecided.
-SPACINGS_MM = ((1.09, 1.09, 2.9), (0.72, 0.73, 4.3))
+# Spacings (x, y, z) in mm; the last puts new voxels halfway between old ones.
+SPACINGS_MM = ((1.09, 1.09, 2.9), (0.72, 0.73, 4.3), (2.0, 2.0, 2.0))
 
 # Of the largest grey value, and of its square for the variance.
 TOLERANCE = 1e-11
@@ -53,7 +52,7 @@ def _judged(
     new: Sequence[float],
     found: dict[tuple[str, str, str], float],
 ) -> Iterator[Row]:
-    there = on_new_grid(inside.astype(float), old, NEAREST, new) > 0
+    there = on_new_grid(inside.astype(float), old, LINEAR, new).round(9) >= 0.5
     truth = on_new_grid(values, old, CUBIC, new)[there]
     largest = float(np.abs(truth).max())
     for feature, statistic in STATISTICS.items():

@@ -32,6 +32,9 @@ LOG_REACH_SIGMAS = 6.0
 # A cubic B-spline's coefficients forget a voxel by a factor of 0.27 per voxel.
 SPLINE_REACH = 32
 
+# Places are compared to this many decimals of a voxel.
+POSITION_DECIMALS = 9
+
 Reasons = dict[str, str]
 
 
@@ -145,7 +148,7 @@ def _shared(
     pixels = grid.cut(image.pixels, box, lambda values: normalised(values, scale, settings.preparation))
     placed = []
     for region in regions:
-        on_grid = grid.place(region, image.pixels, box)
+        on_grid = grid.place(region, box)
         found, reason = _placed(on_grid, pixels, settings, shape_of_texture=False)
         if found is None:
             lost[region.name] = reason
@@ -209,6 +212,7 @@ class Lattice:
 
     shape: tuple[int, ...]
     spacing: tuple[float, ...]
+    old_shape: tuple[int, ...]
     old_spacing: tuple[float, ...]
     shift: tuple[float, ...]
     resampled: bool
@@ -218,7 +222,8 @@ class Lattice:
         """Lay the lattice over an image; a wanted spacing of 0 keeps the image's own."""
         size, old = np.array(pixels.GetSize()), np.array(pixels.GetSpacing())
         if not wanted:
-            return cls(tuple(size[::-1]), tuple(old), tuple(old), (0.0,) * len(size), False)
+            own = tuple(int(n) for n in size[::-1])
+            return cls(own, tuple(old), own, tuple(old), (0.0,) * len(size), False)
         new = np.array(wanted[: len(size)])
         if len(new) != len(size):
             raise CannotExtract(
@@ -228,7 +233,8 @@ class Lattice:
         # Rounded first: 0.3 / 0.1 is 2.9999999999999996, and must not cost or add a pixel.
         count = np.ceil(np.round(size * old / new, 6)).astype(int)
         shift = ((size - 1) * old - (count - 1) * new) / 2
-        return cls(tuple(int(n) for n in count[::-1]), tuple(new), tuple(old), tuple(shift), True)
+        shapes = (tuple(int(n) for n in each[::-1]) for each in (count, size))
+        return cls(next(shapes), tuple(new), next(shapes), tuple(old), tuple(shift), True)
 
     def covering(self, old: Window) -> Window:
         """Return the lattice's box over a box of the image."""
@@ -248,23 +254,48 @@ class Lattice:
         if not self.resampled:
             return _changed(pixels[tuple(box.slices[::-1])], change)
         near = self._under(box).grown((SPLINE_REACH,) * len(box.low), pixels.GetSize()[::-1])
-        return self._resample(
-            _changed(pixels[tuple(near.slices[::-1])], change), pixels, box, sitk.sitkBSpline
+        direction = np.array(pixels.GetDirection()).reshape(len(self.shape), len(self.shape))
+        offset = np.array(self.shift) + np.array(box.low[::-1]) * np.array(self.spacing)
+        return sitk.Resample(
+            _changed(pixels[tuple(near.slices[::-1])], change),
+            [int(n) for n in box.shape[::-1]],
+            sitk.Transform(),
+            sitk.sitkBSpline,
+            (np.array(pixels.GetOrigin()) + direction @ offset).tolist(),
+            self.spacing,
+            pixels.GetDirection(),
+            0.0,
+            sitk.sitkFloat64,
         )
 
-    def place(self, region: RegionMask, pixels: sitk.Image, box: Window) -> RegionMask:
-        """Put a region on the lattice, its corner counted from that of ``box``."""
+    def place(self, region: RegionMask, box: Window) -> RegionMask:
+        """Put a region on the lattice, its corner counted from that of ``box``.
+
+        Where half or more of a mask, interpolated linearly, is there (IBSI reference manual, 2020, section
+        2.4). Positions are rounded, so that a voxel half in and half out does not hang on rounding.
+        """
         if not self.resampled:
-            place = region.window.within(box)
-            return replace(region, corner=place.low)
+            return replace(region, corner=region.window.within(box).low)
         own = self.covering(region.window)
-        mask = sitk.GetImageFromArray(np.pad(region.part, 1).astype(np.uint8))
-        mask.SetSpacing(pixels.GetSpacing())
-        mask.SetDirection(pixels.GetDirection())
-        mask.SetOrigin(pixels.TransformIndexToPhysicalPoint([int(n) - 1 for n in region.corner[::-1]]))
-        found = self._resample(mask, pixels, own, sitk.sitkNearestNeighbor)
-        inside = sitk.GetArrayFromImage(found) > 0
+        share = region.part.astype(float)
+        for axis in range(share.ndim):
+            share = self._interpolated(
+                share, axis, region.corner[axis], np.arange(own.low[axis], own.high[axis])
+            )
+        inside = np.round(share, POSITION_DECIMALS) >= 0.5
         return RegionMask.of(region.name, region.kind, inside, own.within(box).low)
+
+    def _interpolated(self, values: np.ndarray, axis: int, corner: int, wanted: np.ndarray) -> np.ndarray:
+        """Interpolate a part that begins at ``corner`` linearly at the lattice's places along an axis."""
+        end = len(self.shape) - 1 - axis
+        place = (self.shift[end] + wanted * self.spacing[end]) / self.old_spacing[end]
+        place = np.round(place, POSITION_DECIMALS).clip(0, self.old_shape[axis] - 1)
+        below = np.floor(place).astype(int)
+        # One voxel of nothing on either side stands for all that lies beyond the part.
+        padded = np.pad(np.moveaxis(values, axis, -1), [(0, 0)] * (values.ndim - 1) + [(1, 1)])
+        ends = padded.shape[-1] - 1
+        low, high = (padded[..., (index - corner + 1).clip(0, ends)] for index in (below, below + 1))
+        return np.moveaxis(low + (high - low) * (place - below), -1, axis)
 
     def _under(self, box: Window) -> Window:
         """Return the image's box under a box of the lattice."""
@@ -275,21 +306,6 @@ class Lattice:
             low.append(int(np.floor((shift + box.low[axis] * new) / size)))
             high.append(int(np.ceil((shift + (box.high[axis] - 1) * new) / size)) + 1)
         return Window(tuple(low), tuple(high))
-
-    def _resample(self, source: sitk.Image, whole: sitk.Image, box: Window, how: int) -> sitk.Image:
-        direction = np.array(whole.GetDirection()).reshape(len(self.shape), len(self.shape))
-        offset = np.array(self.shift) + np.array(box.low[::-1]) * np.array(self.spacing)
-        return sitk.Resample(
-            source,
-            [int(n) for n in box.shape[::-1]],
-            sitk.Transform(),
-            how,
-            (np.array(whole.GetOrigin()) + direction @ offset).tolist(),
-            self.spacing,
-            whole.GetDirection(),
-            0.0,
-            sitk.sitkUInt8 if how == sitk.sitkNearestNeighbor else sitk.sitkFloat64,
-        )
 
 
 def _changed(pixels: sitk.Image, change: Any) -> sitk.Image:

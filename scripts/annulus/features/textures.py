@@ -147,7 +147,7 @@ class _Discretised(RadiomicsFeaturesBase):
 
     def __init__(self, crop: Crop) -> None:
         setting = crop.setting
-        self.logger = logging.getLogger(self.__module__)
+        self.logger = logging.getLogger("radiomics")
         self.crop, self.settings = crop, setting
         self.inputImage, self.pixelSpacing = crop, crop.spacing
         self.maskArray = crop.inside
