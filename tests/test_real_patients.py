@@ -36,7 +36,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan["lasso"] = {"folds": 4, "penalties": 20, "smallest_ratio": 0.2}
     (folder / "study.yaml").write_text(yaml.safe_dump(design, sort_keys=False))
     cohort = folder / "config/cohorts/bus_bra.yaml"
-    cohort.write_text(cohort.read_text().replace("chunks: 18", "chunks: 4"))
+    cohort.write_text(cohort.read_text().replace("chunks: 5", "chunks: 4"))
     command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "study.yaml"]
     tables = ["performance", "odds_ratios", "nomogram"]
     targets = [f"results/us_malignancy/tasks/malignancy/{name}.csv" for name in tables]
