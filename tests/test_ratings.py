@@ -360,13 +360,19 @@ def test_rings_keep_off_other_lesions_as_those_of_the_study_do(chunk):
     assert by_rating(chunk.rate(perturbed={"a"}), RING_MEAN)["perturbation", "none"] == 100
 
 
-@pytest.mark.xfail(strict=True, reason="other lesions stay behind when the image is perturbed")
 def test_other_lesions_move_along_with_the_image(chunk):
     large, small = disc(6, (22, 18)), disc(4, (22, 31))
     chunk.image("a", 100.0 + 900 * small).mask(large, lesion="l").mask(small, lesion="s")
     means = by_rating(chunk.rate(perturbed={"a"}, chains={"turn": {"rotation": 60}}), RING_MEAN)
     # Were the other lesion's place left free where it was, its brightness would be in the ring.
     assert means["perturbation", "turn"] == pytest.approx(100, abs=15)
+
+
+def test_an_image_whose_breast_mask_was_excluded_is_not_rated(chunk):
+    for patient, decision in (("a", "excluded"), ("b", "pass")):
+        chunk.image(patient, texture(0)).mask(disc(6), "1").mask(disc(5), "2")
+        chunk.mask(disc(15), role="breast", decision=decision)
+    assert set(chunk.rate(training={"a", "b"})["patient_id"]) == {"b"}
 
 
 def test_the_lesion_rated_is_the_one_that_features_are_of_whoever_outlined_it(chunk):

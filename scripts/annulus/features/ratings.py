@@ -21,8 +21,8 @@ from annulus.features.settings import Settings
 from annulus.features.stability import STABILITY_COLUMNS, icc_table
 from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb
 from annulus.imaging.qc import IMAGE_KEY, ROLES_OF, TISSUE_ROLE
-from annulus.imaging.reading import Image, read_again, read_written
-from annulus.imaging.regions import Outlines, Plan, allowed_tissue, build_regions, status_of
+from annulus.imaging.reading import Image, on_grid_of, read_again, read_written
+from annulus.imaging.regions import Outlines, Plan, allowed_tissue, build_regions, excluded_breast, status_of
 from annulus.imaging.seeds import seed_of
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,9 @@ RATING_KEYS = ["patient_id", "timepoint", "image_id", "image", "source", "rating
 
 # The rating that nothing was done to.
 AS_IT_IS = "none"
+
+# What stands for other lesions among the outlines, so that they move along with the image.
+OTHERS = "other lesions"
 
 
 @dataclass(frozen=True)
@@ -87,14 +90,16 @@ def rate_rows(
         if subject is None:
             continue
         where = {**dict(zip(IMAGE_KEY, key, strict=True)), "image": fact["image"]}
+        unbounded = excluded_breast(masks, key) if subject.breast is None else ""
+        if unbounded and plan.tissue != "found":
+            logger.warning("patient %s: image %s is not rated, since %s", key[0], key[2], unbounded)
+            continue
         rated = [("raters", rater, *pair) for rater, pair in subject.by_rater()]
         if key[0] in perturbed:
             rated += [("perturbation", name, *pair) for name, pair in subject.perturbed(ratings, where, seed)]
         for source, rating, image, outlines in rated:
             logger.info("patient %s: image %s, %s %s", key[0], key[2], source, rating)
-            values = _features(
-                image, outlines, subject.others, {**fact, **where}, plan, settings[fact["image"]]
-            )
+            values = _features(image, outlines, {**fact, **where}, plan, settings[fact["image"]])
             if values:
                 rows.append({**where, "source": source, "rating": rating, **values})
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=RATING_KEYS)
@@ -122,12 +127,12 @@ def stability(ratings: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _Subject:
-    """An image and the outlines of its lesion by rater and role; ``others`` marks other lesions."""
+    """An image, the outlines of its lesion by rater and role, the breast and other lesions."""
 
     image: Image
     outlines: Mapping[str, Mapping[str, sitk.Image]]
     breast: sitk.Image | None
-    others: np.ndarray | None
+    others: sitk.Image | None
 
     @classmethod
     def read(
@@ -139,8 +144,9 @@ class _Subject:
             return None
         lesions = rows[rows["mask_role"].isin(ROLES_OF[lesion]) & (rows["lesion"] == chosen.lesion)]
         breast = rows[rows["mask_role"] == TISSUE_ROLE].sort_values("rater")
+        image = read_again(fact)
         return cls(
-            read_again(fact),
+            image,
             {
                 str(rater): {
                     row.mask_role: read_written(folder / row.mask_file).pixels for row in group.itertuples()
@@ -148,14 +154,14 @@ class _Subject:
                 for rater, group in lesions.groupby("rater")
             },
             read_written(folder / breast.iloc[0]["mask_file"]).pixels if len(breast) else None,
-            chosen.others,
+            None if chosen.others is None else on_grid_of(chosen.others, image),
         )
 
     def by_rater(self) -> Iterator[tuple[str, tuple[Image, dict[str, sitk.Image]]]]:
         """Yield the image with every rater's outlines, where there are several raters."""
         if len(self.outlines) > 1:
             for rater, own in self.outlines.items():
-                yield rater, (self.image, self._with_breast(dict(own)))
+                yield rater, (self.image, self._with_surroundings(dict(own)))
 
     def perturbed(
         self, plan: RatingPlan, where: Mapping[str, str], seed: int
@@ -164,7 +170,7 @@ class _Subject:
         if not self.outlines:
             return
         own = dict(next(iter(self.outlines.values())))
-        yield AS_IT_IS, (self.image, self._with_breast(own))
+        yield AS_IT_IS, (self.image, self._with_surroundings(own))
         base = next((own[role] for role in ("tumour", "node", "node_cortex") if role in own), None)
         for name, chain in plan.chains.items():
             if base is None:
@@ -172,21 +178,23 @@ class _Subject:
             drawn = seed_of(seed, where["patient_id"], where["image_id"], name)
             try:
                 pixels, mask = perturb(self.image.pixels, base, chain, drawn)
-                others = {role: move_along(m, base, chain) for role, m in self._with_breast(own).items()}
+                others = {
+                    role: move_along(m, base, chain) for role, m in self._with_surroundings(own).items()
+                }
             except CannotPerturb as reason:
                 logger.warning("patient %s, %s: %s", where["patient_id"], name, reason)
                 continue
             role = next(role for role, m in own.items() if m is base)
             yield name, (replace(self.image, pixels=pixels), others | {role: mask})
 
-    def _with_breast(self, own: dict[str, sitk.Image]) -> dict[str, sitk.Image]:
-        return own if self.breast is None else own | {TISSUE_ROLE: self.breast}
+    def _with_surroundings(self, own: dict[str, sitk.Image]) -> dict[str, sitk.Image]:
+        around = {TISSUE_ROLE: self.breast, OTHERS: self.others}
+        return own | {role: mask for role, mask in around.items() if mask is not None}
 
 
 def _features(
     image: Image,
     outlines: Mapping[str, sitk.Image],
-    others: np.ndarray | None,
     fact: Mapping[str, str],
     plan: Plan,
     settings: Settings,
@@ -195,7 +203,7 @@ def _features(
     if "node" in masks and "node_hilum" in masks:
         masks.setdefault("node_cortex", masks["node"] & ~masks["node_hilum"])
     known = fact["spacing_source"] != "unknown"
-    allowed = allowed_tissue(masks.get(TISSUE_ROLE), others, image, plan)
+    allowed = allowed_tissue(masks.get(TISSUE_ROLE), masks.get(OTHERS), image, plan)
     regions = []
     try:
         for of in plan.bases(fact["image"]):

@@ -187,7 +187,7 @@ def build_rows(
             continue
         logger.info("patient %s: image %s", key[0], key[2])
         where = dict(zip(_KEY, map(str, key), strict=True)) | {"image": fact["image"]}
-        tissue = _tissue_of(outlines, _excluded_breast(masks, key), fact, plan)
+        tissue = _tissue_of(outlines, excluded_breast(masks, key), fact, plan)
         for of in plan.bases(fact["image"]):
             if of in outlines.masks:
                 rows += _build_from(outlines, of, tissue, where, fact, plan, folder)
@@ -224,7 +224,7 @@ def _tissue_of(outlines: Outlines, excluded: str, fact: Mapping[str, str], plan:
     return _Tissue(allowed_tissue(breast, outlines.others, image, plan), remark=remark)
 
 
-def _excluded_breast(masks: pd.DataFrame, key: Iterable[object]) -> str:
+def excluded_breast(masks: pd.DataFrame, key: Iterable[object]) -> str:
     """Say that quality control excluded an image's breast mask; empty where it did not."""
     own = masks[(masks[_KEY] == list(key)).all(axis=1)]
     lost = own[(own["mask_role"] == TISSUE_ROLE) & (own["decision"] == "excluded")]
