@@ -41,6 +41,7 @@ REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "hab
 OUTCOMES = {
     name: {key: task[key] for key in ("outcome", "positive", "negative")} for name, task in TASKS.items()
 }
+SIGNED = sorted({roi for task in TASKS.values() for roi in task["signatures"]}) or ["none"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
 MODEL_TABLES = ["selection", "odds_ratios", "predictions"]
