@@ -144,7 +144,7 @@ def write_study(folder: Path, cohorts: dict[str, int]) -> Project:
         "normalise_within": "tissue",
         "imageType": {"Original": None},
         "featureClass": {"firstorder": None, "shape2D": None, "glrlm": None},
-        "setting": {"binWidth": 25},
+        "setting": {"binWidth": 25, "normalizeScale": 100},
     }
     (folder / "small_cohort.yaml").write_text(yaml.safe_dump(cohort))
     (folder / "small_settings.yaml").write_text(yaml.safe_dump(settings))

@@ -29,7 +29,7 @@ SETTINGS = {
         ],
         "glrlm": ["RunEntropy", "RunPercentage", "ShortRunEmphasis", "LongRunEmphasis"],
     },
-    "setting": {"binWidth": 25},
+    "setting": {"binWidth": 25, "normalizeScale": 100},
 }  # fmt: skip
 PLAN = Plan(
     unit="mm",

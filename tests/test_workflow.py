@@ -345,8 +345,8 @@ def test_the_default_target_plans_the_whole_study(tmp_path: Path) -> None:
     for arguments in ([], ["-s", "workflow/Snakefile"]):
         command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *arguments]
         planned = planned_jobs(run(command, tmp_path))
-        assert planned["simulate_patients"] == 1 and planned["check_masks"] == 7
-        assert planned["fit_signature"] == 5 and planned["total"] == 79
+        assert planned["simulate_patients"] == 1 and planned["check_masks"] == 3
+        assert planned["fit_signature"] == 5 and planned["total"] == 59
 
 
 def test_simulated_patients_say_synthetic(tmp_path: Path) -> None:
@@ -380,3 +380,27 @@ def test_every_study_file_names_an_existing_cohort() -> None:
     for path in (ROOT / "config/studies").glob("*.yaml"):
         cohort = yaml.safe_load(path.read_text())["cohort"]
         assert (ROOT / f"config/cohorts/{cohort}.yaml").is_file(), path
+
+
+def test_a_control_is_a_region_and_can_be_a_signature(copy_of_finished: Project) -> None:
+    project, design = copy_of_finished, small_design()
+    design["extraction"] = {"controls": {"shuffled": ["itr"]}}
+    design["tasks"]["her2_fish"]["signatures"].append("itrshuffled")
+    project.write_design(design)
+    before = pd.read_parquet(project.results / "features/features.parquet")
+    model = "results/small/models/her2_fish/signature_itrshuffled/model.json"
+    project.snakemake("--cores", "2", model)
+    after = pd.read_parquet(project.results / "features/features.parquet")
+    pd.testing.assert_frame_equal(after[before.columns], before, check_exact=True)
+    catalogue = pd.read_csv(project.results / "features/catalogue.csv")
+    control = catalogue[catalogue["roi"] == "itrshuffled"]
+    assert set(control["class"]) == set(catalogue["class"]) - {"shape2D"}
+    assert set(catalogue["mode"]) == {"shared"}
+    means = after[["rc_itr_original_firstorder_Mean", "rc_itrshuffled_original_firstorder_Mean"]]
+    assert np.allclose(means.iloc[:, 0], means.iloc[:, 1], rtol=1e-9)
+    assert (project.folder / model).is_file()
+    # What was extracted stays in the store.
+    shutil.rmtree(project.results / "features")
+    project.snakemake("--cores", "2", "results/small/features/features.parquet")
+    logs = [path.read_text() for path in (project.results / "logs/extract_features").glob("*.log")]
+    assert all("its features are in the store" in text for text in logs)
