@@ -48,11 +48,38 @@ def test_published_example_of_epi_tests_is_met():
     called = np.repeat([0.9, 0.9, 0.1, 0.1], [670, 202, 74, 640])
     found = classification(outcome, called, 0.5)
     rounded = {
-        name: [round(v, 2) for v in (found[name].estimate, found[name].lower, found[name].upper)]
-        for name in ("sensitivity", "specificity")
+        name: [round(v, 2) for v in (value.estimate, value.lower, value.upper)]
+        for name, value in found.items()
     }
-    assert rounded == {"sensitivity": [0.90, 0.88, 0.92], "specificity": [0.76, 0.73, 0.79]}
-    assert (round(found["ppv"].estimate, 2), round(found["npv"].estimate, 2)) == (0.77, 0.90)
+    assert rounded == {
+        "sensitivity": [0.90, 0.88, 0.92],
+        "specificity": [0.76, 0.73, 0.79],
+        "accuracy": [0.83, 0.81, 0.84],
+        "ppv": [0.77, 0.74, 0.80],
+        "npv": [0.90, 0.87, 0.92],
+    }
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "lower", "upper"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_intervals_are_those_that_newcombe_published(k, n, lower, upper):
+    # Newcombe, Stat Med 1998;17:857-872, table I, method 3.
+    found = proportion(k, n, method="Wilson")
+    assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=5e-5)
+    assert found.method == "Wilson"
+
+
+def test_the_wilson_option_reaches_every_proportion():
+    found = classification(
+        np.array([1, 1, 0, 0, 0]), np.array([0.9, 0.1, 0.8, 0.2, 0.3]), 0.5, method="Wilson"
+    )
+    assert {value.method for value in found.values()} == {"Wilson"}
+    # Closed form at 1/2, where z squared is 3.8415.
+    z2 = stats.norm.ppf(0.975) ** 2
+    half = np.sqrt(z2 / 2.0 + z2**2 / 4.0) / (2.0 + z2)
+    assert found["sensitivity"].lower == pytest.approx(0.5 - half)
 
 
 def test_a_probability_at_the_cut_off_is_positive():
