@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.interpolate import CubicSpline
 from scipy.special import expit
+from skmisc.loess import loess
 
 from annulus.evaluation.calibration import (
     calibration,
@@ -322,3 +323,33 @@ def test_largest_error_of_the_line_is_the_emax_of_calibration_curves():
 def test_a_constant_probability_cannot_be_recalibrated():
     with pytest.raises(NotEstimable, match="does not vary"):
         recalibration(np.arange(20) % 2, np.full(20, 0.3))
+
+
+def test_c_of_df_binary_is_that_of_val_prob():
+    # rms ranks predictions in bins of 0.002, which moves its C by half a pair of the 8569.
+    y, p = shared_predictions("valprob_dfbinary_test.csv")
+    pairs = y.sum() * (1.0 - y).sum()
+    assert auc_interval(y, p).estimate == pytest.approx(0.8405298168, abs=0.51 / pairs)
+
+
+def test_band_of_the_loess_curve_is_that_of_its_smoother_matrix():
+    # A local regression is linear in the outcomes: its rows, found by smoothing one patient at a time, give
+    # the standard error (Cleveland & Devlin, J Am Stat Assoc 1988;83:596-610). R and we interpolate both
+    # constants of its residual variance, which costs a little.
+    y, p = predictions("internal")
+    curve = smoothed(calibration_curves(y, p), "loess")
+    rows, fits = [], []
+    for unit in np.eye(len(y)):
+        model = loess(p, unit, span=0.75, degree=2)
+        model.fit()
+        fits.append(model.outputs.fitted_values)
+        rows.append(model.predict(curve["predicted"].to_numpy()).values)
+    residual = np.eye(len(y)) - np.array(fits).T
+    squared = residual @ residual.T
+    one, two = np.trace(squared), np.trace(squared @ squared)
+    spread = np.sqrt(((residual @ y) ** 2).sum() / one) * np.linalg.norm(np.array(rows).T, axis=1)
+    reach = stats.t.ppf(0.975, one**2 / two) * spread
+    inside = (curve["lower"] > 0.0).to_numpy() & (curve["upper"] < 1.0).to_numpy()
+    assert inside.sum() > 30
+    found = (curve["upper"] - curve["lower"]).to_numpy() / 2.0
+    np.testing.assert_allclose(found[inside], reach[inside], rtol=0.01)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from annulus.evaluation.classification import classification, proportion
+from annulus.evaluation.discrimination import auc_interval
 
 ORACLE = Path(__file__).parents[1] / "tests" / "oracle"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
@@ -120,3 +121,34 @@ def test_accuracy_counts_true_positives_and_true_negatives(rows, threshold):
     found = classification(outcome, probability, threshold)
     right = sum((p >= threshold) == y for y, p in rows)
     assert found["accuracy"].estimate == pytest.approx(right / len(rows))
+
+
+def shared(name):
+    path = Path(__file__).parents[2] / "shared" / "oracle" / name
+    if not path.is_file():
+        pytest.skip(f"GPL oracle data are absent: {path}")
+    return pd.read_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("marker", "threshold", "notes"),
+    [
+        ("s100b", 0.205, ["26/41", "58/72", "84/113", "26/40", "58/73"]),
+        ("ndka", 11.08, ["29/41", "37/72", "66/113", "29/64", "37/49"]),
+        ("wfns", 3.5, ["26/41", "60/72", "86/113", "26/38", "60/75"]),
+    ],
+)
+def test_operating_points_of_asah_are_those_of_proc(marker, threshold, notes):
+    table = shared("aSAH.csv")
+    found = classification(table["outcome"] == "Poor", table[marker].to_numpy(), threshold)
+    assert [value.note for value in found.values()] == notes
+
+
+def test_operating_point_of_suicide_is_that_of_cutpointr():
+    table = shared("cutpointr_suicide.csv")
+    outcome, score = (table["suicide"] == "yes").to_numpy(), table["dsi"].to_numpy(dtype=float)
+    found = classification(outcome, score, 2)
+    assert found["accuracy"].estimate == pytest.approx(0.8646616541, rel=1e-9)
+    assert found["sensitivity"].estimate == pytest.approx(0.8888888889, rel=1e-9)
+    assert found["specificity"].estimate == pytest.approx(0.8629032258, rel=1e-9)
+    assert auc_interval(outcome, score).estimate == pytest.approx(0.9237791219, rel=1e-9)

@@ -273,7 +273,7 @@ def test_interval_on_the_log_odds_scale_is_that_of_calibration_curves():
     table = pd.read_csv(path)
     found = logit_auc_interval(table["y"].to_numpy(), table["p"].to_numpy())
     assert (found.lower, found.upper) == pytest.approx((0.7743866, 0.8484778), abs=5e-8)
-    # The vignette prints rms's C, for which lrm rounds predictions to 1/500 first: one pair in 60,000 off.
+    # The vignette prints rms's C, which ranks predictions in bins of 0.002: one pair in 60,000 off.
     assert found.estimate == pytest.approx(0.8142834, abs=2e-5)
 
 
