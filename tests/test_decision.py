@@ -239,3 +239,10 @@ def test_declared_thresholds_are_those_between_the_ends():
 def test_a_prevalence_is_a_share(prevalence):
     with pytest.raises(ValueError, match="prevalence"):
         decision_curve(np.array([0, 1]), {}, GRID, 10, 0, prevalence=prevalence)
+
+
+def test_every_resample_at_a_given_prevalence_has_both_outcomes():
+    # A third of plain resamples of these twelve patients would lack the one event, and have no sensitivity.
+    y, p = np.r_[1.0, np.zeros(11)], np.linspace(0.6, 0.1, 12)
+    found = decision_curve(y, {"model": p}, np.array([0.2, 0.4]), 100, 0, prevalence=0.3)
+    assert np.isfinite(found[["lower", "upper"]].to_numpy()).all()
