@@ -9,10 +9,21 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.interpolate import CubicSpline
 from scipy.special import expit
+from skmisc.loess import loess
 
-from annulus.evaluation.calibration import calibration, calibration_curves, logit
+from annulus.evaluation.calibration import (
+    calibration,
+    calibration_curves,
+    calibration_in_the_large,
+    calibration_slope,
+    logit,
+    recalibration,
+)
+from annulus.evaluation.discrimination import auc_interval
+from annulus.modelling.logistic import NotEstimable, fit_logistic
 
 ROOT = Path(__file__).parents[1]
 ORACLE = ROOT / "tests" / "oracle"
@@ -226,3 +237,119 @@ def test_few_distinct_probabilities_do_not_stop_the_evaluation():
     p = np.r_[np.full(170, 0.3), np.linspace(0.1, 0.9, 40)]
     curves = calibration_curves((rng.random(210) < p).astype(float), p)
     assert "logistic" in set(curves["smoother"])
+
+
+def test_profile_intervals_are_those_of_r():
+    # R's confint interpolates its profile, which leaves it 6e-5 off the root that defines the interval.
+    y, p = shared_predictions("valprob_dfbinary_test.csv")
+    large = calibration_in_the_large(y, p, method="profile")
+    slope = calibration_slope(y, p, method="profile")
+    assert (large.lower, large.upper) == pytest.approx((-0.2603700935, 0.5442229011), rel=6e-5)
+    assert (slope.lower, slope.upper) == pytest.approx((0.6297996326, 1.2125586519), rel=6e-5)
+    assert large.estimate == calibration(y, p)["calibration_in_the_large"].estimate
+    assert slope.estimate == calibration(y, p)["calibration_slope"].estimate
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+def test_profile_interval_ends_where_the_likelihood_ratio_test_does(level):
+    y, p = predictions("external")
+    found = calibration_slope(y, p, level, "profile")
+    binomial, ones = sm.families.Binomial(), np.ones((len(y), 1))
+    best = sm.GLM(y, np.c_[ones, logit(p)], family=binomial).fit(tol=1e-12).llf
+    for end in (found.lower, found.upper):
+        fixed = sm.GLM(y, ones, family=binomial, offset=end * logit(p)).fit(tol=1e-12).llf
+        assert stats.chi2.sf(2.0 * (best - fixed), 1) == pytest.approx(1.0 - level, rel=1e-6)
+
+
+@pytest.mark.parametrize("method", ["Wald", "profile"])
+@pytest.mark.parametrize("event", [0.0, 1.0])
+def test_one_outcome_alone_has_no_calibration_in_the_large(method, event):
+    found = calibration_in_the_large(np.full(9, event), np.linspace(0.1, 0.9, 9), method=method)
+    assert np.isnan(three(found)).all()
+    assert "same outcome" in found.note
+
+
+def test_recalibration_of_df_binary_is_that_of_val_prob():
+    # rms stops its fit at a gradient of 1e-7 or so, which shows in the intercept only.
+    found = recalibration(*shared_predictions("valprob_dfbinary_test.csv"))
+    assert found.intercept == pytest.approx(0.0178667422, abs=3e-9)
+    assert found.slope == pytest.approx(0.8976944247, rel=1e-8)
+    assert found.nagelkerke_r2 == pytest.approx(0.3558169204847, rel=1e-9)
+    assert found.discrimination == pytest.approx(0.2318003715882, rel=1e-9)
+    assert found.unreliability == pytest.approx(-0.004001733705723, rel=1e-9)
+    assert found.quality == pytest.approx(0.235802105294, rel=1e-9)
+    assert found.p == pytest.approx(0.6066621171659, rel=1e-9)
+
+
+def refitted_example():
+    """Fit the model of rms's ?val.prob to its first hundred patients and predict the others."""
+    path = SHARED / "rms_valprob_example.csv"
+    if not path.is_file():
+        pytest.skip(f"oracle data are absent: {path}")
+    table = pd.read_csv(path)
+    terms = table[["x1", "x2", "x3"]]
+    fit = fit_logistic(terms[:100], table["y"][:100].to_numpy())
+    return table["y"][100:].to_numpy(float), expit(fit.intercept + terms[100:].to_numpy() @ fit.coefficients)
+
+
+def test_recalibration_of_the_example_of_val_prob_is_met():
+    # lrm stops early when it fits the model of the example, which its predictions keep.
+    y, p = refitted_example()
+    found = recalibration(y, p)
+    assert calibration(y, p)["brier"].estimate == pytest.approx(0.2318963463, rel=1e-6)
+    assert found.slope == pytest.approx(0.9565178130, rel=1e-5)
+    assert found.intercept == pytest.approx(0.0522872140, rel=1e-5)
+    assert found.nagelkerke_r2 == pytest.approx(0.0939147243, rel=1e-5)
+    assert found.p == pytest.approx(0.9573621943, rel=1e-5)
+    assert auc_interval(y, p).estimate == pytest.approx(0.6602641056, abs=1e-9)
+
+
+@pytest.mark.parametrize("cohort", COHORTS)
+def test_recalibration_is_that_of_r_in_every_cohort(cohort):
+    found, wanted = recalibration(*predictions(cohort)), EXPECTED["cal"][cohort]
+    pairs = {
+        "intercept": "Intercept", "slope": "Slope", "nagelkerke_r2": "R2", "discrimination": "D",
+        "unreliability": "U", "quality": "Q", "p": "U:p",
+    }  # fmt: skip
+    for ours, theirs in pairs.items():
+        assert getattr(found, ours) == pytest.approx(wanted[theirs], rel=1e-6, abs=1e-6), ours
+
+
+def test_largest_error_of_the_line_is_the_emax_of_calibration_curves():
+    found = recalibration(*shared_predictions("calibrationcurves_test.csv"))
+    assert found.largest_error == pytest.approx(0.0828869, abs=5e-8)
+
+
+def test_a_constant_probability_cannot_be_recalibrated():
+    with pytest.raises(NotEstimable, match="does not vary"):
+        recalibration(np.arange(20) % 2, np.full(20, 0.3))
+
+
+def test_c_of_df_binary_is_that_of_val_prob():
+    # rms ranks predictions in bins of 0.002, which moves its C by half a pair of the 8569.
+    y, p = shared_predictions("valprob_dfbinary_test.csv")
+    pairs = y.sum() * (1.0 - y).sum()
+    assert auc_interval(y, p).estimate == pytest.approx(0.8405298168, abs=0.51 / pairs)
+
+
+def test_band_of_the_loess_curve_is_that_of_its_smoother_matrix():
+    # A local regression is linear in the outcomes: its rows, found by smoothing one patient at a time, give
+    # the standard error (Cleveland & Devlin, J Am Stat Assoc 1988;83:596-610). R and we interpolate both
+    # constants of its residual variance, which costs a little.
+    y, p = predictions("internal")
+    curve = smoothed(calibration_curves(y, p), "loess")
+    rows, fits = [], []
+    for unit in np.eye(len(y)):
+        model = loess(p, unit, span=0.75, degree=2)
+        model.fit()
+        fits.append(model.outputs.fitted_values)
+        rows.append(model.predict(curve["predicted"].to_numpy()).values)
+    residual = np.eye(len(y)) - np.array(fits).T
+    squared = residual @ residual.T
+    one, two = np.trace(squared), np.trace(squared @ squared)
+    spread = np.sqrt(((residual @ y) ** 2).sum() / one) * np.linalg.norm(np.array(rows).T, axis=1)
+    reach = stats.t.ppf(0.975, one**2 / two) * spread
+    inside = (curve["lower"] > 0.0).to_numpy() & (curve["upper"] < 1.0).to_numpy()
+    assert inside.sum() > 30
+    found = (curve["upper"] - curve["lower"]).to_numpy() / 2.0
+    np.testing.assert_allclose(found[inside], reach[inside], rtol=0.01)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from annulus.evaluation.classification import classification, proportion
+from annulus.evaluation.discrimination import auc_interval
 
 ORACLE = Path(__file__).parents[1] / "tests" / "oracle"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
@@ -48,11 +49,38 @@ def test_published_example_of_epi_tests_is_met():
     called = np.repeat([0.9, 0.9, 0.1, 0.1], [670, 202, 74, 640])
     found = classification(outcome, called, 0.5)
     rounded = {
-        name: [round(v, 2) for v in (found[name].estimate, found[name].lower, found[name].upper)]
-        for name in ("sensitivity", "specificity")
+        name: [round(v, 2) for v in (value.estimate, value.lower, value.upper)]
+        for name, value in found.items()
     }
-    assert rounded == {"sensitivity": [0.90, 0.88, 0.92], "specificity": [0.76, 0.73, 0.79]}
-    assert (round(found["ppv"].estimate, 2), round(found["npv"].estimate, 2)) == (0.77, 0.90)
+    assert rounded == {
+        "sensitivity": [0.90, 0.88, 0.92],
+        "specificity": [0.76, 0.73, 0.79],
+        "accuracy": [0.83, 0.81, 0.84],
+        "ppv": [0.77, 0.74, 0.80],
+        "npv": [0.90, 0.87, 0.92],
+    }
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "lower", "upper"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_intervals_are_those_that_newcombe_published(k, n, lower, upper):
+    # Newcombe, Stat Med 1998;17:857-872, table I, method 3.
+    found = proportion(k, n, method="Wilson")
+    assert (found.lower, found.upper) == pytest.approx((lower, upper), abs=5e-5)
+    assert found.method == "Wilson"
+
+
+def test_the_wilson_option_reaches_every_proportion():
+    found = classification(
+        np.array([1, 1, 0, 0, 0]), np.array([0.9, 0.1, 0.8, 0.2, 0.3]), 0.5, method="Wilson"
+    )
+    assert {value.method for value in found.values()} == {"Wilson"}
+    # Closed form at 1/2, where z squared is 3.8415.
+    z2 = stats.norm.ppf(0.975) ** 2
+    half = np.sqrt(z2 / 2.0 + z2**2 / 4.0) / (2.0 + z2)
+    assert found["sensitivity"].lower == pytest.approx(0.5 - half)
 
 
 def test_a_probability_at_the_cut_off_is_positive():
@@ -93,3 +121,34 @@ def test_accuracy_counts_true_positives_and_true_negatives(rows, threshold):
     found = classification(outcome, probability, threshold)
     right = sum((p >= threshold) == y for y, p in rows)
     assert found["accuracy"].estimate == pytest.approx(right / len(rows))
+
+
+def shared(name):
+    path = Path(__file__).parents[2] / "shared" / "oracle" / name
+    if not path.is_file():
+        pytest.skip(f"GPL oracle data are absent: {path}")
+    return pd.read_csv(path)
+
+
+@pytest.mark.parametrize(
+    ("marker", "threshold", "notes"),
+    [
+        ("s100b", 0.205, ["26/41", "58/72", "84/113", "26/40", "58/73"]),
+        ("ndka", 11.08, ["29/41", "37/72", "66/113", "29/64", "37/49"]),
+        ("wfns", 3.5, ["26/41", "60/72", "86/113", "26/38", "60/75"]),
+    ],
+)
+def test_operating_points_of_asah_are_those_of_proc(marker, threshold, notes):
+    table = shared("aSAH.csv")
+    found = classification(table["outcome"] == "Poor", table[marker].to_numpy(), threshold)
+    assert [value.note for value in found.values()] == notes
+
+
+def test_operating_point_of_suicide_is_that_of_cutpointr():
+    table = shared("cutpointr_suicide.csv")
+    outcome, score = (table["suicide"] == "yes").to_numpy(), table["dsi"].to_numpy(dtype=float)
+    found = classification(outcome, score, 2)
+    assert found["accuracy"].estimate == pytest.approx(0.8646616541, rel=1e-9)
+    assert found["sensitivity"].estimate == pytest.approx(0.8888888889, rel=1e-9)
+    assert found["specificity"].estimate == pytest.approx(0.8629032258, rel=1e-9)
+    assert auc_interval(outcome, score).estimate == pytest.approx(0.9237791219, rel=1e-9)

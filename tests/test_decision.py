@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annulus.evaluation.decision import decision_curve, net_benefit, thresholds_between
+from annulus.errors import StudyError
+from annulus.evaluation.decision import (
+    decision_curve,
+    declared_thresholds,
+    net_benefit,
+    thresholds_between,
+)
+from annulus.modelling.logistic import fit_logistic
 
 ROOT = Path(__file__).parents[1]
 ORACLE = ROOT / "tests" / "oracle"
@@ -153,3 +160,89 @@ def test_thresholds_never_leave_the_range_that_was_asked_for(low, width):
     found = thresholds_between(low, high)
     assert found[0] == pytest.approx(low)
     assert found[-1] == pytest.approx(high)
+
+
+def test_another_prevalence_gives_the_net_benefit_of_dcurves():
+    table, thresholds = cancers(), np.array([0.05, 0.10, 0.20])
+    risk = {"cancerpredmarker": table["cancerpredmarker"].to_numpy()}
+    found = decision_curve(table["cancer"].to_numpy(), risk, thresholds, 100, 1, prevalence=0.10)
+    found = {model: part["net_benefit"].to_numpy() for model, part in found.groupby("model")}
+    wanted = [0.06792795943347, 0.05293466223699, 0.03724252491694]
+    np.testing.assert_allclose(found["cancerpredmarker"], wanted, rtol=1e-10)
+    np.testing.assert_allclose(found["treat_all"], [0.05263157895, 0.0, -0.125], atol=1e-10)
+
+
+def test_the_cohorts_own_prevalence_changes_no_net_benefit():
+    table = external()
+    y, p = table["y"].to_numpy(), table["pf"].to_numpy()
+    np.testing.assert_allclose(net_benefit(y, p, GRID, y.mean()), net_benefit(y, p, GRID), atol=1e-12)
+
+
+def test_a_given_prevalence_is_not_sampled():
+    # Sensitivity and specificity of treating all are 1 and 0 in every resample.
+    found = decision_curve(np.arange(40) % 4 == 0, {}, GRID, 200, 0, prevalence=0.3)
+    of_all = found[found["model"] == "treat_all"]
+    np.testing.assert_allclose(of_all["lower"], of_all["upper"], atol=1e-12)
+
+
+def test_net_benefit_of_the_example_of_rmda_is_met():
+    path = SHARED / "rmda_dcaData.csv"
+    if not path.is_file():
+        pytest.skip(f"GPL oracle data are absent: {path}")
+    table = pd.read_csv(path)
+    terms = table[["Age", "Female", "Smokes", "Marker1", "Marker2"]].astype(float)
+    y = table["Cancer"].to_numpy()
+    fit = fit_logistic(terms, y)
+    p = 1.0 / (1.0 + np.exp(-fit.intercept - terms.to_numpy() @ fit.coefficients))
+    found = net_benefit(y, p, np.array([0.05, 0.10, 0.15, 0.20, 0.30]))
+    wanted = [0.08757894736842, 0.07666666666667, 0.07247058823529, 0.0625, 0.03628571428571]
+    np.testing.assert_allclose(found, wanted, rtol=1e-11)
+    standardized = [0.7298245614035, 0.6388888888889, 0.6039215686275, 0.5208333333333, 0.302380952381]
+    np.testing.assert_allclose(found / y.mean(), standardized, rtol=1e-11)
+
+
+def test_thresholds_beyond_the_largest_risk_are_flagged():
+    y, p = np.array([0, 1, 0, 1.0]), np.array([0.1, 0.3, 0.2, 0.25])
+    found = decision_curve(y, {"model": p}, np.array([0.25, 0.3, 0.31, 0.5]), 20, 0)
+    flags = {model: part["beyond_largest_risk"].tolist() for model, part in found.groupby("model")}
+    assert flags == {"model": [0, 0, 1, 1], "treat_all": [0] * 4, "treat_none": [0] * 4}
+    beyond = found[(found["model"] == "model") & (found["beyond_largest_risk"] == 1)]
+    assert (beyond["net_benefit"] == 0.0).all()
+
+
+def test_scores_are_no_risks():
+    with pytest.raises(ValueError, match=r"rad_score.*not all between 0 and 1"):
+        decision_curve(np.array([0, 1]), {"rad_score": np.array([-1.2, 0.7])}, GRID, 10, 0)
+
+
+@pytest.mark.parametrize(
+    ("decision", "low", "high", "said"),
+    [
+        ("", 0.1, 0.5, "no decision is named"),
+        ("biopsy", None, 0.5, "no threshold range is declared"),
+        ("biopsy", 0.1, None, "no threshold range is declared"),
+        ("biopsy", 0.0, 0.5, "not in order"),
+        ("biopsy", 0.1, 1.0, "not in order"),
+        ("biopsy", 0.5, 0.1, "not in order"),
+    ],
+)
+def test_a_curve_needs_a_decision_and_its_thresholds(decision, low, high, said):
+    with pytest.raises(StudyError, match=said):
+        declared_thresholds(decision, low, high)
+
+
+def test_declared_thresholds_are_those_between_the_ends():
+    np.testing.assert_array_equal(declared_thresholds("biopsy", 0.1, 0.7), thresholds_between(0.1, 0.7))
+
+
+@pytest.mark.parametrize("prevalence", [0.0, 1.0, 30.0])
+def test_a_prevalence_is_a_share(prevalence):
+    with pytest.raises(ValueError, match="prevalence"):
+        decision_curve(np.array([0, 1]), {}, GRID, 10, 0, prevalence=prevalence)
+
+
+def test_every_resample_at_a_given_prevalence_has_both_outcomes():
+    # A third of plain resamples of these twelve patients would lack the one event, and have no sensitivity.
+    y, p = np.r_[1.0, np.zeros(11)], np.linspace(0.6, 0.1, 12)
+    found = decision_curve(y, {"model": p}, np.array([0.2, 0.4]), 100, 0, prevalence=0.3)
+    assert np.isfinite(found[["lower", "upper"]].to_numpy()).all()

@@ -4,6 +4,9 @@ Definitions after Van Calster et al., BMC Med 2019;17:230.
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -23,8 +26,31 @@ logger = logging.getLogger(__name__)
 # Probabilities of 0 and 1 have no log-odds; this is the least step away that double precision tells from 1.
 CERTAIN = float(np.finfo(float).eps)
 
+SlopeInterval = Literal["Wald", "profile"]
+
 # A flexible curve through fewer patients of either outcome shows noise.
 LEAST_FOR_LOESS = 20
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """The logistic regression of the outcome on the log-odds of the predictions, as rms's val.prob.
+
+    ``intercept`` and ``slope`` are fitted together, so ``intercept`` is not calibration-in-the-large.
+    ``discrimination`` (D), ``unreliability`` (U) and ``quality`` (Q = D - U) are log-likelihoods per
+    patient; D and Nagelkerke's R2 are those of the predictions as they stand. ``p`` tests intercept 0
+    and slope 1 at once. ``largest_error`` is the greatest difference between the recalibration line and
+    a prediction from 0 to 1; CalibrationCurves' val.prob.ci.2 prints it as Emax beside a loess curve.
+    """
+
+    intercept: float
+    slope: float
+    nagelkerke_r2: float
+    discrimination: float
+    unreliability: float
+    quality: float
+    p: float
+    largest_error: float
 
 
 def calibration(outcome: np.ndarray, probability: np.ndarray, level: float = 0.95) -> dict[str, Interval]:
@@ -46,10 +72,85 @@ def calibration(outcome: np.ndarray, probability: np.ndarray, level: float = 0.9
         "scaled_brier": Interval(scaled, np.nan, np.nan, "1 - Brier / p(1-p)"),
         "observed_expected": Interval(ratio, ratio / factor, ratio * factor, "log-normal"),
     }
-    linear = logit(p)
-    found["calibration_in_the_large"] = _in_the_large(y, linear, level)
-    found["calibration_slope"] = _slope(y, linear, level)
+    found["calibration_in_the_large"] = calibration_in_the_large(y, p, level)
+    found["calibration_slope"] = calibration_slope(y, p, level)
     return found
+
+
+def calibration_in_the_large(
+    outcome: np.ndarray, probability: np.ndarray, level: float = 0.95, method: SlopeInterval = "Wald"
+) -> Interval:
+    """Intercept on the log-odds scale, slope held at 1, that makes as many events expected as observed.
+
+    The interval is Wald's or that of the profile likelihood (Venzon & Moolgavkar, Appl Stat
+    1988;37:87-94). Not estimable where all patients have the same outcome.
+    """
+    y, linear = np.asarray(outcome, dtype=float), logit(np.asarray(probability, dtype=float))
+    name = f"{method}, slope held at 1"
+    if y.min() == y.max():
+        return Interval(np.nan, np.nan, np.nan, name, "not estimable: every patient has the same outcome")
+    intercept = _intercept(y, linear)
+    p = expit(linear + intercept)
+    error = float(1.0 / np.sqrt((p * (1.0 - p)).sum()))
+    if method == "profile":
+
+        def likelihood(value: float) -> float:
+            return _log_likelihood(y, linear + value)
+
+        return Interval(intercept, *_profile(likelihood, intercept, error, level), name)
+    reach = float(stats.norm.ppf(0.5 + level / 2.0)) * error
+    return Interval(intercept, intercept - reach, intercept + reach, name)
+
+
+def calibration_slope(
+    outcome: np.ndarray, probability: np.ndarray, level: float = 0.95, method: SlopeInterval = "Wald"
+) -> Interval:
+    """Slope of the logistic regression of the outcome on the log-odds of the predictions.
+
+    The interval is Wald's or that of the profile likelihood. Not estimable where predictions do not
+    vary or separate the outcomes.
+    """
+    y, linear = np.asarray(outcome, dtype=float), logit(np.asarray(probability, dtype=float))
+    try:
+        fit = fit_logistic(pd.DataFrame({"linear_predictor": linear}), y)
+    except NotEstimable as error:
+        return Interval(np.nan, np.nan, np.nan, method, f"not estimable: {error}")
+    slope, error_of_slope = float(fit.coefficients[0]), float(fit.standard_errors[0])
+    if method == "profile":
+
+        def likelihood(value: float) -> float:
+            return _log_likelihood(y, value * linear + _intercept(y, value * linear))
+
+        return Interval(slope, *_profile(likelihood, slope, error_of_slope, level), method)
+    reach = float(stats.norm.ppf(0.5 + level / 2.0)) * error_of_slope
+    return Interval(slope, slope - reach, slope + reach, method)
+
+
+def recalibration(outcome: np.ndarray, probability: np.ndarray) -> Recalibration:
+    """Fit the logistic recalibration line and its indices.
+
+    Harrell, Regression Modeling Strategies, 2nd ed., section 10.9; R2 after Nagelkerke, Biometrika
+    1991;78:691-692. Raises NotEstimable where predictions do not vary or separate the outcomes.
+    """
+    y, p = np.asarray(outcome, dtype=float), np.asarray(probability, dtype=float)
+    linear, n = logit(p), len(y)
+    fit = fit_logistic(pd.DataFrame({"linear_predictor": linear}), y)
+    slope, prevalence = float(fit.coefficients[0]), float(y.mean())
+    null = n * (prevalence * np.log(prevalence) + (1.0 - prevalence) * np.log1p(-prevalence))
+    as_it_stands = _log_likelihood(y, linear)
+    gained, unreliable = 2.0 * (as_it_stands - null), 2.0 * (fit.log_likelihood - as_it_stands)
+    discrimination, unreliability = (gained - 1.0) / n, (unreliable - 2.0) / n
+    grid = np.arange(0.0005, 1.0, 0.0005)
+    return Recalibration(
+        intercept=fit.intercept,
+        slope=slope,
+        nagelkerke_r2=float(np.expm1(-gained / n) / np.expm1(2.0 * null / n)),
+        discrimination=float(discrimination),
+        unreliability=float(unreliability),
+        quality=float(discrimination - unreliability),
+        p=float(stats.chi2.sf(unreliable, 2)),
+        largest_error=float(np.abs(expit(fit.intercept + slope * logit(grid)) - grid).max()),
+    )
 
 
 def calibration_curves(outcome: np.ndarray, probability: np.ndarray, level: float = 0.95) -> pd.DataFrame:
@@ -76,27 +177,36 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return odds
 
 
-def _in_the_large(y: np.ndarray, linear: np.ndarray, level: float) -> Interval:
+def _intercept(y: np.ndarray, offset: np.ndarray) -> float:
     """Solve for the intercept that makes as many events expected as were observed."""
 
     def excess(intercept: float) -> float:
-        return float((y - expit(linear + intercept)).sum())
+        return float((y - expit(offset + intercept)).sum())
 
-    widest = float(np.abs(linear).max()) + 50.0
-    intercept = float(brentq(excess, -widest, widest, xtol=1e-12))
-    p = expit(linear + intercept)
-    reach = stats.norm.ppf(0.5 + level / 2.0) / np.sqrt((p * (1.0 - p)).sum())
-    return Interval(intercept, intercept - reach, intercept + reach, "Wald, slope held at 1")
+    widest = float(np.abs(offset).max()) + 50.0
+    return float(brentq(excess, -widest, widest, xtol=1e-12))
 
 
-def _slope(y: np.ndarray, linear: np.ndarray, level: float) -> Interval:
-    try:
-        fit = fit_logistic(pd.DataFrame({"linear_predictor": linear}), y)
-    except NotEstimable as error:
-        return Interval(np.nan, np.nan, np.nan, "Wald", f"not estimable: {error}")
-    reach = stats.norm.ppf(0.5 + level / 2.0) * fit.standard_errors[0]
-    slope = float(fit.coefficients[0])
-    return Interval(slope, slope - reach, slope + reach, "Wald")
+def _log_likelihood(y: np.ndarray, linear: np.ndarray) -> float:
+    return float((y * linear - np.logaddexp(0.0, linear)).sum())
+
+
+def _profile(
+    likelihood: Callable[[float], float], estimate: float, error: float, level: float
+) -> tuple[float, float]:
+    """Both values at which the log-likelihood has fallen by half a chi-square quantile of 1 df."""
+    lowest = likelihood(estimate) - stats.chi2.ppf(level, 1) / 2.0
+
+    def above(value: float) -> float:
+        return likelihood(value) - lowest
+
+    ends = []
+    for side in (-1.0, 1.0):
+        reach = 2.0 * error
+        while above(estimate + side * reach) > 0.0:
+            reach *= 2.0
+        ends.append(float(brentq(above, *sorted((estimate, estimate + side * reach)), xtol=1e-10)))
+    return ends[0], ends[1]
 
 
 def _grid(p: np.ndarray) -> np.ndarray:
