@@ -243,9 +243,7 @@ def _multivariable(
     return ClinicalModel(linear, reason, kept, _selection(rows), pd.concat(odds, ignore_index=True))
 
 
-def _no_model(
-    reason: str, rows: Mapping[str, dict[str, Any]], odds: list[pd.DataFrame]
-) -> ClinicalModel:
+def _no_model(reason: str, rows: Mapping[str, dict[str, Any]], odds: list[pd.DataFrame]) -> ClinicalModel:
     inestimable = [name for name, row in rows.items() if row["step_removed"] == "not estimable"]
     if inestimable:
         reason += f" ({', '.join(inestimable)} not estimable)"

@@ -149,9 +149,7 @@ def _penalised_maximum(design: np.ndarray, y: np.ndarray, free: np.ndarray) -> f
     raise NotEstimable("Firth's regression did not converge")
 
 
-def _penalised(
-    design: np.ndarray, y: np.ndarray, beta: np.ndarray
-) -> tuple[float, np.ndarray, np.ndarray]:
+def _penalised(design: np.ndarray, y: np.ndarray, beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
     """Log-likelihood + half the log-determinant of the information, modified score, and information."""
     linear = design @ beta
     p = expit(linear)

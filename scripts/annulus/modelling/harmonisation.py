@@ -86,9 +86,7 @@ def fit_combat(
     for k in np.flatnonzero((names != reference) & (len(names) > 1)):
         own = standard[centre == names[k]][:, adjusted]
         shift[k, adjusted], scale[k, adjusted] = _shrunken(own)
-    return CombatModel(
-        tuple(map(str, names)), reference, grand_mean, slopes, spread, shift, scale, adjusted
-    )
+    return CombatModel(tuple(map(str, names)), reference, grand_mean, slopes, spread, shift, scale, adjusted)
 
 
 def apply_combat(
@@ -103,8 +101,8 @@ def apply_combat(
     strangers = sorted(set(centre) - set(model.centres))
     if strangers and unseen == "refuse":
         raise StudyError(
-            f"ComBat: training had no (or one) patient of centre {', '.join(map(str, strangers))}. Join it with "
-            f"another centre, or choose what happens to unseen centres: {', '.join(UNSEEN[1:])}."
+            f"ComBat: training had no (or one) patient of centre {', '.join(map(str, strangers))}. Join it "
+            f"with another centre, or choose what happens to unseen centres: {', '.join(UNSEEN[1:])}."
         )
     explained = model.grand_mean + covariates @ model.slopes
     standard = (features - explained) / model.spread

@@ -102,7 +102,9 @@ def _end(excess: Callable[[float], float], estimate: float, error: float) -> flo
     while reach <= FARTHEST_SE:
         far = estimate + reach * error
         if excess(far) > 0:
-            return float(brentq(excess, min(estimate, far), max(estimate, far), xtol=1e-12 + 1e-9 * abs(error)))
+            return float(
+                brentq(excess, min(estimate, far), max(estimate, far), xtol=1e-12 + 1e-9 * abs(error))
+            )
         reach *= 2.0
     return float(np.copysign(np.inf, error))
 

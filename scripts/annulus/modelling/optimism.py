@@ -3,7 +3,9 @@
 Harrell, Regression Modeling Strategies, 2nd ed. 2015, 5.3.4 (R's ``rms::validate``): a model refitted on a
 resample is better there than on the patients themselves, and by the mean of that difference the model's
 own performance on its own patients is too good. All of the pipeline must be refitted, selection and
-penalty included, or the correction is for the last step alone.
+penalty included, or the correction is for the last step alone. Where features are many and patients few some
+optimism remains even so, as a resample and the cohort share two patients in three; nested cross-validation,
+which shares none, stands beside it.
 """
 
 from collections.abc import Callable
@@ -62,7 +64,7 @@ def resamples(outcome: np.ndarray, count: int, seed: int) -> np.ndarray:
     rng, y = np.random.default_rng(seed), np.asarray(outcome, dtype=bool)
     if min(y.sum(), (~y).sum()) < 2:
         raise ValueError("two patients of either outcome are needed to resample")
-    drawn = []
+    drawn: list[np.ndarray] = []
     while len(drawn) < count:
         rows = rng.integers(0, len(y), len(y))
         if min(y[rows].sum(), (~y[rows]).sum()) >= 2:

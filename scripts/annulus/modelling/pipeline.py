@@ -124,7 +124,7 @@ def selected_features(fitted: BaseEstimator) -> tuple[str, ...]:
 
 
 def removed_by_step(prepare: Pipeline | TransformerMixin | None) -> pd.DataFrame:
-    """Features that fitted steps removed: ``column``, ``step_removed``, ``statistic``, in the steps' order."""
+    """Features that fitted steps removed, in the steps' order: ``column``, ``step_removed``, ``statistic``."""
     rows = []
     for name, step in prepare.steps if isinstance(prepare, Pipeline) else []:
         if isinstance(step, Selector):
@@ -165,7 +165,9 @@ def _refuse_unknown(key: str, settings: Mapping[str, Any], kind: type[BaseEstima
     known = set(inspect.signature(kind).parameters) - GIVEN
     unknown = sorted(set(settings) - known)
     if unknown:
-        raise StudyError(f"{key}: {', '.join(unknown)} is not one of {', '.join(sorted(known)) or 'no settings'}.")
+        raise StudyError(
+            f"{key}: {', '.join(unknown)} is not one of {', '.join(sorted(known)) or 'no settings'}."
+        )
 
 
 def _tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,9 @@ class Step(TransformerMixin, BaseEstimator):
         if not X.columns.equals(pd.Index(self.feature_names_in_)):
             absent = [name for name in self.feature_names_in_ if name not in X]
             if absent:
-                raise ValueError(f"the table lacks columns that training had: {', '.join(map(str, absent[:5]))}")
+                raise ValueError(
+                    f"the table lacks columns that training had: {', '.join(map(str, absent[:5]))}"
+                )
         apart = set(self.carried)
         return X[[name for name in self.feature_names_in_ if name not in apart]]
 
@@ -136,7 +138,7 @@ class Impute(Step):
         features = self._features(X)
         if not features.shape[1]:
             return self._with_carried(features, X)
-        filled = self.imputer_.transform(features.to_numpy(dtype=float))
+        filled = self.imputer_.transform(features.to_numpy(dtype=float, copy=True))
         return self._with_carried(pd.DataFrame(filled, features.index, features.columns), X)
 
     def _imputer(self, values: np.ndarray) -> SimpleImputer | IterativeImputer:
