@@ -90,6 +90,14 @@ def test_a_centre_of_one_training_patient_counts_as_unseen():
     np.testing.assert_array_equal(with_one.transform(table), without.transform(table))
 
 
+def test_a_patient_drawn_twice_is_one_patient():
+    table = simulated()
+    some = table[table["centre"] != "c"]
+    twice = pd.concat([some, table[table["centre"] == "c"].iloc[[0, 0]]])
+    found, wanted = Combat(unseen="leave").fit(twice), Combat(unseen="leave").fit(some)
+    np.testing.assert_array_equal(found.transform(table), wanted.transform(table))
+
+
 def test_an_unseen_centre_of_one_patient_has_no_departure():
     table = simulated()
     combat = Combat(reference="a", unseen="reference").fit(table[table["centre"] != "c"])

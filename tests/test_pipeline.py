@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from annulus.errors import StudyError
 from annulus.modelling import lasso
-from annulus.modelling.penalised import PenalisedLogistic
+from annulus.modelling.penalised import PenalisedLogistic, patient_folds
 from annulus.modelling.pipeline import (
     build_pipeline,
     build_preparation,
@@ -123,6 +123,30 @@ def test_the_penalty_is_chosen_with_selection_inside_the_folds():
         sizes.append(len(test))
     wanted = lasso.summarise(model.cross_validation_.penalties, np.array(deviances), np.array(sizes))
     np.testing.assert_allclose(model.cross_validation_.mean, wanted.mean, atol=1e-5)
+
+
+def test_a_patient_of_a_resample_is_never_on_both_sides():
+    y = np.arange(40) % 2 * 1.0
+    rows = np.random.default_rng(0).integers(0, 40, 40)
+    folds = patient_folds(pd.Index([f"P{i}" for i in rows]), y[rows], 4, 0)
+    assert sorted(np.concatenate([test for _, test in folds])) == list(range(40))
+    assert all(not set(rows[train]) & set(rows[test]) for train, test in folds)
+    assert all(len(train) + len(test) == 40 for train, test in folds)
+
+
+def test_where_patients_have_one_row_folds_are_those_of_before():
+    y = np.r_[np.ones(20), np.zeros(31)]
+    found = patient_folds(pd.Index([f"P{i}" for i in range(51)][::-1]), y, 5, 3)
+    for (a, b), (c, d) in zip(found, stratified_folds(y, 5, 3), strict=True):
+        np.testing.assert_array_equal(a, c)
+        np.testing.assert_array_equal(b, d)
+
+
+def test_a_resample_can_be_fitted_whole():
+    X, y = cohort()
+    rows = np.random.default_rng(2).integers(0, 90, 90)
+    model = build_pipeline(WHOLE, 1, bounds(X)).fit(X.iloc[rows], y[rows])
+    assert np.isfinite(model.predict_proba(X)).all()
 
 
 def test_without_steps_the_model_stands_alone():

@@ -127,9 +127,9 @@ class Combat(TransformerMixin, BaseEstimator):
     """ComBat as a transformer of a table that holds the features, the centre and the covariates.
 
     ``centre`` and ``covariates`` name columns of the table; they are taken off, so that no model uses
-    them. Covariates are numbers. A centre with fewer than two training patients counts as unseen.
-    ``unseen`` is ``refuse``, ``leave`` or ``reference`` (see :func:`apply_combat`), and has no default
-    that guesses.
+    them. Covariates are numbers, and the index names patients. A centre with fewer than two training
+    patients counts as unseen. ``unseen`` is ``refuse``, ``leave`` or ``reference`` (see
+    :func:`apply_combat`).
     """
 
     def __init__(
@@ -151,8 +151,9 @@ class Combat(TransformerMixin, BaseEstimator):
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         self.n_features_in_ = X.shape[1]
         values, centre, covariates = self._parts(X)
-        names, counts = np.unique(centre, return_counts=True)
-        small = names[counts < LEAST_PATIENTS]
+        # A resample may have one patient several times, who does not vary.
+        counts = X.index.to_series().groupby(centre).nunique()
+        small = counts.index[counts < LEAST_PATIENTS].to_numpy()
         if len(small) and self.unseen == "refuse":
             raise StudyError(
                 f"ComBat: centre {', '.join(small)} has a single training patient. Join it with another "

@@ -18,7 +18,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import roc_auc_score
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from annulus.evaluation.calibration import logit
 from annulus.modelling.logistic import NotEstimable, fit_logistic
@@ -59,7 +59,7 @@ class RefitClone:
 def resamples(outcome: np.ndarray, count: int, seed: int) -> np.ndarray:
     """Draw ``count`` bootstrap samples of patients, as resample x patient of row numbers.
 
-    A sample with fewer than two patients of either outcome is drawn again.
+    A sample with fewer than two different patients of either outcome is drawn again.
     """
     rng, y = np.random.default_rng(seed), np.asarray(outcome, dtype=bool)
     if min(y.sum(), (~y).sum()) < 2:
@@ -67,7 +67,8 @@ def resamples(outcome: np.ndarray, count: int, seed: int) -> np.ndarray:
     drawn: list[np.ndarray] = []
     while len(drawn) < count:
         rows = rng.integers(0, len(y), len(y))
-        if min(y[rows].sum(), (~y[rows]).sum()) >= 2:
+        different = y[np.unique(rows)]
+        if min(different.sum(), (~different).sum()) >= 2:
             drawn.append(rows)
     return np.array(drawn)
 

@@ -44,7 +44,7 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
         self.seed = seed
 
     def fit(self, X: pd.DataFrame, y: np.ndarray) -> "PenalisedLogistic":
-        """Choose the penalty by cross-validation, then fit on all patients (rows) of ``X``."""
+        """Choose the penalty by cross-validation, then fit on all of ``X``, whose index names patients."""
         outcome = np.asarray(y, dtype=float)
         self.classes_ = np.array([0, 1])
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
@@ -99,7 +99,7 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
     ) -> list[lasso.CrossValidation]:
         deviances: list[list[np.ndarray]] = [[] for _ in ratios]
         sizes = []
-        for train, test in stratified_folds(outcome, self.folds, self.seed):
+        for train, test in patient_folds(X.index, outcome, self.folds, self.seed):
             prepare, table = _fit_prepare(self.prepare, X.iloc[train], outcome[train])
             held_out = X.iloc[test] if prepare is None else prepare.transform(X.iloc[test])
             values = table.to_numpy(dtype=float)
@@ -129,6 +129,21 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
         self.cross_validation_ = lasso.CrossValidation(np.zeros(1), np.zeros(1), np.zeros(1))
         self.chosen_ = 0
         return self
+
+
+def patient_folds(
+    patients: pd.Index, outcome: np.ndarray, folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Share rows over folds, all rows of a patient to the same; a resample has some patients repeatedly.
+
+    As :func:`stratified_folds` where every patient has one row.
+    """
+    number = pd.factorize(patients)[0]
+    first = np.unique(number, return_index=True)[1]
+    return [
+        (np.flatnonzero(np.isin(number, train)), np.flatnonzero(np.isin(number, test)))
+        for train, test in stratified_folds(outcome[first], folds, seed)
+    ]
 
 
 def _fit_prepare(

@@ -124,7 +124,7 @@ def selected_features(fitted: BaseEstimator) -> tuple[str, ...]:
 
 
 def removed_by_step(prepare: Pipeline | TransformerMixin | None) -> pd.DataFrame:
-    """Features that fitted steps removed, in the steps' order: ``column``, ``step_removed``, ``statistic``."""
+    """Features that fitted steps removed, in order: ``column``, ``step_removed``, ``statistic``."""
     rows = []
     for name, step in prepare.steps if isinstance(prepare, Pipeline) else []:
         if isinstance(step, Selector):
