@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from annulus.modelling import lasso
+from annulus.modelling import descent, lasso
 from annulus.modelling.signature import stratified_folds
 from annulus.modelling.steps import vary
 
@@ -63,7 +63,7 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
         tried = self._cross_validate(X, outcome, paths, ratios)
         best = int(np.argmin([found.mean[found.minimum] for found in tried]))
         self.l1_ratio_, self.cross_validation_ = ratios[best], tried[best]
-        self.path_ = lasso.fit_path(scores, outcome, paths[best], l1_ratio=self.l1_ratio_)
+        self.path_ = descent.fit_path(scores, outcome, paths[best], l1_ratio=self.l1_ratio_)
         self.chosen_ = getattr(self.cross_validation_, self.penalty)
         self.coef_ = self.path_.coefficients[self.chosen_]
         self.intercept_ = float(self.path_.intercepts[self.chosen_])
@@ -108,7 +108,7 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
             sizes.append(len(test))
             for found, penalties, ratio in zip(deviances, paths, ratios, strict=True):
                 if np.isfinite(sd).any():
-                    path = lasso.fit_path(
+                    path = descent.fit_path(
                         (values - mean) / sd, outcome[train], penalties, lasso.RANKING, ratio
                     )
                     linear = path.linear_predictors(theirs)
