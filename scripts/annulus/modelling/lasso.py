@@ -1,7 +1,8 @@
-"""LASSO-logistic regression along a path of penalties, equal to R's glmnet.
+"""LASSO and elastic-net logistic regression along a path of penalties, equal to R's glmnet.
 
-Objective: mean negative log-likelihood + penalty * sum |coefficient|, the intercept unpenalised
-(Friedman, Hastie & Tibshirani, J Stat Softw 2010;33(1)). Solved by glum, which is coordinate
+Objective: mean negative log-likelihood + penalty * sum (l1_ratio |b| + (1 - l1_ratio) b^2 / 2) over the
+coefficients b, the intercept unpenalised (Friedman, Hastie & Tibshirani, J Stat Softw 2010;33(1), where
+l1_ratio is alpha; 1 is the LASSO). Solved by glum, which is coordinate
 descent as in glmnet; liblinear penalises the intercept and is not the same model.
 """
 
@@ -52,25 +53,31 @@ class CrossValidation:
         return int(np.flatnonzero(self.mean <= limit)[0])
 
 
-def penalties_for(features: np.ndarray, outcome: np.ndarray, count: int, smallest_ratio: float) -> np.ndarray:
+def penalties_for(
+    features: np.ndarray, outcome: np.ndarray, count: int, smallest_ratio: float, l1_ratio: float = 1.0
+) -> np.ndarray:
     """Return ``count`` penalties, falling geometrically from the smallest that selects nothing.
 
     ``features`` (patient x feature) are z-scores by the population standard deviation.
     """
-    largest = np.abs(features.T @ (outcome - outcome.mean())).max() / len(outcome)
+    largest = np.abs(features.T @ (outcome - outcome.mean())).max() / len(outcome) / l1_ratio
     return float(largest) * np.geomspace(1.0, smallest_ratio, count)
 
 
 def fit_path(
-    features: np.ndarray, outcome: np.ndarray, penalties: np.ndarray, tolerance: float = FINAL
+    features: np.ndarray,
+    outcome: np.ndarray,
+    penalties: np.ndarray,
+    tolerance: float = FINAL,
+    l1_ratio: float = 1.0,
 ) -> Path:
-    """Fit the LASSO at every one of the decreasing ``penalties``.
+    """Fit the LASSO (or elastic net) at every one of the decreasing ``penalties``.
 
     ``tolerance`` is the largest absolute value of the gradient at which a fit is good enough.
     """
     model = GeneralizedLinearRegressor(
         family="binomial",
-        l1_ratio=1.0,
+        l1_ratio=l1_ratio,
         alpha_search=True,
         alpha=list(penalties),
         gradient_tol=tolerance,

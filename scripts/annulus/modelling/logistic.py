@@ -17,14 +17,22 @@ class NotEstimable(Exception):
     """A logistic regression without finite estimates; the message says why."""
 
 
+class Separated(NotEstimable):
+    """The terms separate the outcomes, completely or nearly; Firth's regression still has estimates."""
+
+
 @dataclass(frozen=True)
 class LogisticFit:
-    """Maximum-likelihood estimates; arrays are in the order of ``terms``."""
+    """Maximum-likelihood estimates; arrays are in the order of ``terms``.
+
+    ``covariance`` is that of the coefficients, without the intercept.
+    """
 
     terms: tuple[str, ...]
     intercept: float
     coefficients: np.ndarray
     standard_errors: np.ndarray
+    covariance: np.ndarray
     log_likelihood: float
     n: int
     events: int
@@ -55,7 +63,8 @@ class LogisticFit:
 def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
     """Fit a logistic regression of ``outcome`` (0 or 1) on numeric ``terms`` without missing values.
 
-    Raises NotEstimable under complete or quasi-complete separation, constant or collinear terms.
+    Raises Separated under complete or quasi-complete separation, NotEstimable for constant or collinear
+    terms.
     """
     y = np.asarray(outcome, dtype=float)
     if y.min() == y.max():
@@ -80,15 +89,16 @@ def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
         RuntimeWarning,
         np.linalg.LinAlgError,
     ) as error:
-        raise NotEstimable(f"the outcome is separated by {', '.join(terms.columns)}") from error
+        raise Separated(f"the outcome is separated by {', '.join(terms.columns)}") from error
     if not np.all(fit.bse < DIVERGED_SE):
-        raise NotEstimable(f"the outcome is nearly separated by {', '.join(terms.columns)}")
+        raise Separated(f"the outcome is nearly separated by {', '.join(terms.columns)}")
     slopes = fit.params[1:] / spread
     return LogisticFit(
         terms=tuple(map(str, terms.columns)),
         intercept=float(fit.params[0] - slopes @ mean),
         coefficients=slopes,
         standard_errors=fit.bse[1:] / spread,
+        covariance=np.asarray(fit.cov_params())[1:, 1:] / np.outer(spread, spread),
         log_likelihood=float(fit.llf),
         n=len(y),
         events=int(y.sum()),
