@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import settings
 
 from annulus.simulation import cem, roster
 from annulus.tables import write_csv
@@ -18,6 +19,11 @@ ROOT = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "envs", "profiles", "scripts", "workflow")
 NAME = "small"
 TABLES = "results/small/tasks/her2_fish"
+
+# The same examples in every run: a change fails because of what changed, not because of the draw. Longer
+# proofs draw their own.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 
 @dataclass(frozen=True)
