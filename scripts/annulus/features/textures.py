@@ -169,7 +169,7 @@ class _Discretised(RadiomicsFeaturesBase):
         return counting(self, voxelCoordinates)
 
 
-PERCENTILES = (10, 25, 50, 75, 90)
+PERCENTILES = (10, 25, 75, 90)
 
 
 @lean
@@ -204,7 +204,9 @@ class FirstOrder(_Discretised, RadiomicsFirstOrder):
         return self.percentiles[90]
 
     def getMedianFeatureValue(self) -> np.ndarray:  # noqa: N802
-        return self.percentiles[50]
+        # A percentile of 50 rounds otherwise than the mean of the two values in the middle.
+        count = self.in_order.shape[1]
+        return np.mean(self.in_order[:, (count - 1) // 2 : count // 2 + 1], axis=1)
 
     def getInterquartileRangeFeatureValue(self) -> np.ndarray:  # noqa: N802
         return self.percentiles[75] - self.percentiles[25]
