@@ -8,7 +8,7 @@ from test_features import ellipse, picture, settings_of
 
 from annulus.features.batches import with_controls
 from annulus.features.controls import extract_with_controls
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 
 WHERE = {"patient_id": "P1", "image_id": "P1_1"}
 MORE = {"firstorder": ["Mean", "Variance", "Maximum"], "glcm": ["Contrast", "Correlation"]}

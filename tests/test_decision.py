@@ -215,6 +215,11 @@ def test_scores_are_no_risks():
         decision_curve(np.array([0, 1]), {"rad_score": np.array([-1.2, 0.7])}, GRID, 10, 0)
 
 
+def test_a_missing_risk_is_not_a_patient_left_untreated():
+    with pytest.raises(ValueError, match=r"combined.*not all between 0 and 1"):
+        decision_curve(np.array([0, 1]), {"combined": np.array([0.2, np.nan])}, GRID, 10, 0)
+
+
 @pytest.mark.parametrize(
     ("decision", "low", "high", "said"),
     [

@@ -19,8 +19,9 @@ from annulus.features.assembly import assemble, catalogue, dimensions_of
 from annulus.features.batches import Extraction, extract_rows
 from annulus.features.extraction import extract_image
 from annulus.features.filters import Extremes, View, filtered_images
-from annulus.features.grids import CannotExtract, RegionMask, stages
+from annulus.features.grids import stages
 from annulus.features.ibsi_codes import ibsi_code
+from annulus.features.regions import CannotExtract, RegionMask
 from annulus.features.settings import Settings
 from annulus.features.windows import Window
 from annulus.imaging.reading import Image, read_image, write_mask
@@ -290,7 +291,7 @@ def test_every_filter_is_named_as_pyradiomics_names_it():
     for shape in ((30, 32), (20, 22, 24)):
         pixels = picture(shape).pixels
         view = View(pixels, Window.whole(shape), Extremes(0.0, 240.0), mirrored=True)
-        found = [f.name for f in filtered_images(view, settings.image_types, settings.setting)]
+        found = [f.name for f in filtered_images(view, settings)]
         assert sorted(found) == sorted(settings.filters(len(shape)))
         assert len(set(found)) == 8 + 2 ** len(shape)
 
@@ -453,11 +454,39 @@ def test_a_resampled_mask_covers_the_same_area():
     assert area == pytest.approx(inside.sum() * 0.25, rel=0.02)
 
 
-def test_a_filter_that_yields_nothing_is_told():
-    settings = settings_of({"LoG": {"sigma": [50.0]}})
+def test_a_filter_that_yields_nothing_is_told_and_costs_its_own_columns_alone():
+    settings = settings_of({"LoG": {"sigma": [50.0, 1.0]}, "Original": None})
     tumour = region("itr", "tumour", ellipse((20, 20), (5, 6)))
-    with pytest.raises(CannotExtract, match="LoG with sigma 50 mm is wider than the image"):
-        extract_image(picture((20, 20)), [tumour], None, settings)
+    values, failures = extract_image(picture((20, 20)), [tumour], None, settings)
+    lost = [f"itr_log-sigma-50-0-mm-3D_firstorder_{name}" for name in ("Mean", "Maximum")]
+    assert [name for name, value in values.items() if np.isnan(value)] == lost
+    assert [f["feature"] for f in failures] == lost
+    assert {f["reason"] for f in failures} == {
+        "LoG with sigma 50 mm is wider than the image (20 x 20 voxels)"
+    }
+
+
+def test_an_image_too_thin_for_a_filter_says_so():
+    settings = settings_of({"LoG": {"sigma": [1.0]}})
+    tumour = region("itr", "tumour", ellipse((3, 20), (2, 6)))
+    thin = Image(picture((12, 20)).pixels[:, :3], "header", "")
+    _, failures = extract_image(thin, [tumour], None, settings)
+    assert {f["reason"] for f in failures} == {"LoG needs 4 voxels along every axis, the image has 20 x 3"}
+
+
+def test_more_grey_levels_than_memory_holds_cost_their_own_region_alone():
+    values = np.zeros((30, 40))
+    values[10:20, 10:20] = np.arange(100).reshape(10, 10)
+    values[12, 12] = 1e13
+    image = Image(sitk.GetImageFromArray(values), "header", "")
+    regions = [
+        region("itr", "tumour", ellipse((30, 40), (4, 4), (14, 14))),
+        region("ptr", "ring", ellipse((30, 40), (3, 3), (17, 17))),
+    ]
+    settings = settings_of(classes={"firstorder": ["Mean"], "glcm": ["Contrast"]}, binWidth=1)
+    found, failures = extract_image(image, regions, None, settings)
+    assert {f["roi"] for f in failures} == {"itr"}
+    assert np.isfinite(found["ptr_original_glcm_Contrast"])
 
 
 # --- what cannot be computed -----------------------------------------------------------------

@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from annulus.evaluation.discrimination import auc_interval, delong
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image
 from annulus.imaging.regions import Plan, Region, build_regions

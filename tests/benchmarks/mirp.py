@@ -26,7 +26,7 @@ import SimpleITK as sitk
 from extraction import CASES, CLASSES, scene
 
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import read_image
 

@@ -15,7 +15,7 @@ from vetting.older_mesh import OLDER_MESH, older_mesh
 from vetting.rows import About, Convention, DataAbsent, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import WITHOUT_EFFECT, Settings
 from annulus.imaging.reading import Image, read_image
 

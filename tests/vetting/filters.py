@@ -10,7 +10,7 @@ from vetting.baselines import MODES, read_case
 from vetting.rows import About, Convention, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image
 

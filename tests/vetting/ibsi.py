@@ -13,7 +13,7 @@ from vetting.ibsi_preprocessing import SPACING_MM, Configuration, Prepared, prep
 from vetting.rows import About, Convention, DataAbsent, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.features.textures import Crop, GreyLevels, texture_features
 from annulus.imaging.reading import Image, read_image

@@ -11,7 +11,7 @@ from vetting.baselines import MODES
 from vetting.rows import About, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image
 

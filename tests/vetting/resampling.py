@@ -12,7 +12,7 @@ from vetting.ibsi_preprocessing import CUBIC, LINEAR, on_new_grid
 from vetting.rows import About, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
-from annulus.features.grids import RegionMask
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 
 ORACLE = "scipy's cubic splines on IBSI's grid"

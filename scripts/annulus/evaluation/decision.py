@@ -80,11 +80,12 @@ def decision_curve(
     for every model; within each outcome when a ``prevalence`` is given, which then is not sampled.
     ``interventions_avoided`` is per patient, against treating all. ``beyond_largest_risk`` is 1 at
     thresholds above every predicted risk: there the model treats nobody, and its 0 says nothing of it.
-    Raises ValueError for risks outside 0-1, such as scores, and for such a prevalence.
+    Raises ValueError for risks that are missing or outside 0-1, such as scores, and for such a prevalence.
     """
     y = np.asarray(outcome, dtype=float)
     for model, p in probabilities.items():
-        if np.nanmin(p) < 0.0 or np.nanmax(p) > 1.0:
+        # A missing risk would count as a patient whom the model leaves untreated.
+        if not ((np.asarray(p) >= 0.0) & (np.asarray(p) <= 1.0)).all():
             raise ValueError(f"decision curve of {model}: its predictions are not all between 0 and 1")
     if prevalence is not None and not 0.0 < prevalence < 1.0:
         raise ValueError(f"decision curve: a prevalence of {prevalence} is not between 0 and 1")
@@ -100,7 +101,7 @@ def decision_curve(
     for model, p in strategies.items():
         benefit = net_benefit(y, p, thresholds, prevalence)
         lower, upper = _band(y, np.asarray(p), thresholds, resamples, level, prevalence)
-        largest = np.nanmax(p) if model in probabilities else 1.0
+        largest = np.max(p) if model in probabilities else 1.0
         odds = thresholds / (1.0 - thresholds)
         tables.append(
             pd.DataFrame(

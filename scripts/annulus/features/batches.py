@@ -12,7 +12,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from annulus.features.controls import CONTROL, control_name, extract_with_controls
-from annulus.features.grids import CannotExtract, RegionMask
+from annulus.features.regions import CannotExtract, RegionMask
 from annulus.features.settings import Settings
 from annulus.features.store import Entry, Store, key_of
 from annulus.imaging.reading import Image, read_again, read_part, read_written

@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from annulus.features.extraction import Values, extract_image
-from annulus.features.grids import CannotExtract, RegionMask
+from annulus.features.regions import CannotExtract, RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image
 from annulus.imaging.seeds import seed_of

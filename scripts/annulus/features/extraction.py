@@ -10,8 +10,9 @@ from math import isfinite
 import numpy as np
 import SimpleITK as sitk
 
-from annulus.features.filters import CannotFilterError, Filtered, filtered_images
-from annulus.features.grids import CannotExtract, Placed, RegionMask, Stage, stages
+from annulus.features.filters import Filtered, filtered_images
+from annulus.features.grids import Placed, Stage, stages
+from annulus.features.regions import RegionMask
 from annulus.features.settings import SHAPED, Settings
 from annulus.features.textures import Crop, FeatureError, shape_features, texture_features
 from annulus.imaging.reading import Image
@@ -43,18 +44,11 @@ def extract_image(
     for stage in prepared:
         for placed in stage.placed:
             _add_shape(values, reasons, stage, placed, settings)
-        for filtered in _filtered(stage, settings):
+        # One by one, so that few are kept at a time.
+        for filtered in filtered_images(stage.view, settings):
             for placed in stage.placed:
                 _add_textures(values, reasons, stage, filtered, placed.texture, settings)
     return _complete(values, reasons, lost, wanted, image.pixels.GetDimension(), settings)
-
-
-def _filtered(stage: Stage, settings: Settings) -> Iterable[Filtered]:
-    """Yield filtered images one by one, so that few are kept at a time."""
-    try:
-        yield from filtered_images(stage.view, settings.image_types, settings.setting)
-    except CannotFilterError as error:
-        raise CannotExtract(str(error)) from None
 
 
 def _add_shape(values: Values, reasons: Reasons, stage: Stage, placed: Placed, settings: Settings) -> None:
@@ -76,10 +70,13 @@ def _add_shape(values: Values, reasons: Reasons, stage: Stage, placed: Placed, s
 def _add_textures(
     values: Values, reasons: Reasons, stage: Stage, filtered: Filtered, region: RegionMask, settings: Settings
 ) -> None:
-    place = region.window.within(stage.view.window)
-    values_inside = filtered.values[place.slices]
-    crop = Crop(values_inside, region.part, stage.pixels.GetSpacing(), filtered.setting)
-    for name, found in texture_features(crop, settings.texture_features(), settings.mode == "shared"):
+    wanted = settings.texture_features()
+    if isinstance(filtered.values, str):
+        reasons |= {f"{region.name}_{filtered.name}_{name}": filtered.values for name in wanted}
+        return
+    inside = filtered.values[region.window.within(stage.view.window).slices]
+    crop = Crop(inside, region.part, stage.pixels.GetSpacing(), filtered.setting)
+    for name, found in texture_features(crop, wanted, quick=settings.mode == "shared"):
         prefix = f"{region.name}_{filtered.name}_{name}"
         if isinstance(found, FeatureError):
             reasons[prefix] = str(found)

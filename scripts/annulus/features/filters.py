@@ -13,15 +13,12 @@ import numpy as np
 import pywt
 import SimpleITK as sitk
 
+from annulus.features.settings import Settings
 from annulus.features.windows import Window
 
 # Central differences look one voxel to each side.
 GRADIENT_REACH = 2
 LEAST_SIZE_FOR_LOG = 4
-
-
-class CannotFilterError(Exception):
-    """A filter that an image does not have; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +65,21 @@ class View:
 
 @dataclass(frozen=True)
 class Filtered:
-    """A filtered image in the window, its name and the settings for its features."""
+    """A filtered image in the window, its name and the settings for its features.
+
+    Instead of values there is a sentence where the image is too small for the filter, over which
+    pyradiomics would pass in silence.
+    """
 
     name: str
-    values: np.ndarray
+    values: np.ndarray | str
     setting: Mapping[str, Any]
 
 
-def filtered_images(
-    view: View, image_types: Mapping[str, Mapping[str, Any]], setting: Mapping[str, Any]
-) -> Iterator[Filtered]:
-    """Yield every filtered image that the settings ask for, under pyradiomics' own name.
-
-    ``image_types`` and ``setting`` are those of a pyradiomics parameter file. Raises CannotFilterError
-    where pyradiomics would pass a filter over in silence.
-    """
-    for kind, own in image_types.items():
-        merged = {**setting, **own}
+def filtered_images(view: View, settings: Settings) -> Iterator[Filtered]:
+    """Yield every filtered image that the settings ask for, one by one, under pyradiomics' own name."""
+    for kind in settings.image_types:
+        merged = settings.setting_of(kind)
         for name, values in FILTERS[kind](view, merged):
             yield Filtered(name, values, merged)
 
@@ -93,20 +88,20 @@ def _original(view: View, setting: Mapping[str, Any]) -> Iterator[tuple[str, np.
     yield "original", view.cut
 
 
-def _laplacian_of_gaussian(view: View, setting: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    shape = view.array.shape
-    if min(shape) < LEAST_SIZE_FOR_LOG:
-        raise CannotFilterError(
-            f"LoG needs {LEAST_SIZE_FOR_LOG} voxels along every axis, the image has {_words(shape)}"
-        )
+def _laplacian_of_gaussian(view: View, setting: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray | str]]:
+    size = np.array(view.pixels.GetSize())
+    shown = " x ".join(map(str, size))
     for sigma in setting["sigma"]:
-        if (np.array(shape[::-1]) < np.ceil(sigma / np.array(view.pixels.GetSpacing())) + 1).any():
-            raise CannotFilterError(f"LoG with sigma {sigma:g} mm is wider than the image ({_words(shape)})")
-        log = sitk.LaplacianRecursiveGaussianImageFilter()
-        log.SetNormalizeAcrossScale(True)
-        log.SetSigma(sigma)
         name = f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D"
-        yield name, _inner(log.Execute(view.pixels), view.window.slices)
+        if size.min() < LEAST_SIZE_FOR_LOG:
+            yield name, f"LoG needs {LEAST_SIZE_FOR_LOG} voxels along every axis, the image has {shown}"
+        elif (size < np.ceil(sigma / np.array(view.pixels.GetSpacing())) + 1).any():
+            yield name, f"LoG with sigma {sigma:g} mm is wider than the image ({shown} voxels)"
+        else:
+            log = sitk.LaplacianRecursiveGaussianImageFilter()
+            log.SetNormalizeAcrossScale(True)
+            log.SetSigma(sigma)
+            yield name, _inner(log.Execute(view.pixels), view.window.slices)
 
 
 def _wavelet(view: View, setting: Mapping[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
@@ -221,10 +216,6 @@ def _cut(pixels: sitk.Image, window: Window) -> sitk.Image:
 def _inner(image: sitk.Image, slices: tuple[slice, ...]) -> np.ndarray:
     # The view dangles once its image is gone, so both end here.
     return sitk.GetArrayViewFromImage(image)[slices].copy()
-
-
-def _words(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape[::-1]))
 
 
 FILTERS = {

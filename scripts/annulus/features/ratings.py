@@ -16,7 +16,7 @@ import SimpleITK as sitk
 
 from annulus.errors import StudyError
 from annulus.features.extraction import extract_image
-from annulus.features.grids import CannotExtract, RegionMask
+from annulus.features.regions import CannotExtract, RegionMask
 from annulus.features.settings import Settings
 from annulus.features.stability import STABILITY_COLUMNS, icc_table
 from annulus.imaging.perturbation import CannotPerturb, Perturbation, move_along, perturb

@@ -88,6 +88,10 @@ class Settings:
         """Pixel size after resampling along x, y (and z) in mm, 0 for the image's own; empty for none."""
         return self.preparation.spacing_mm
 
+    def setting_of(self, kind: str) -> dict[str, Any]:
+        """Return the settings of one filter: its own over those of the file."""
+        return {**self.setting, **self.image_types[kind]}
+
     def filters(self, dimension: int) -> list[str]:
         """Name the filtered images that these settings yield, in pyradiomics' own words."""
         return [name for kind in self.image_types for name in self._filters_of(kind, dimension)]
@@ -96,12 +100,12 @@ class Settings:
         if kind == "Wavelet":
             return list(self._wavelet_bands(dimension))
         if kind == "LoG":
-            sigmas = self.image_types[kind]["sigma"]
+            sigmas = self.setting_of(kind)["sigma"]
             return [f"log-sigma-{str(sigma).replace('.', '-')}-mm-3D" for sigma in sigmas]
         return [FILTER_NAMES[kind]]
 
     def _wavelet_bands(self, dimension: int) -> Iterator[str]:
-        levels = self.image_types["Wavelet"].get("level", self.setting.get("level", 1))
+        levels = self.setting_of("Wavelet").get("level", 1)
         flat = self.setting["force2D"] and dimension == 3
         bands = WAVELET_BANDS[dimension - int(flat)]
         for level in range(1, levels + 1):

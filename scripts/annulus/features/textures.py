@@ -1,8 +1,8 @@
 """Texture and first-order features of one region of one filtered image, discretised once for all classes.
 
-The classes are pyradiomics' own, with its repeated work taken out. What stands in for it yields the same
-bits. Where that is not asked for, skewness and kurtosis differ by a rounding error, and the maximal
-correlation coefficient by a few parts in 1e9, since it is found as a symmetric eigenproblem.
+The classes are pyradiomics' own, with its repeated work taken out; what stands in for it yields the same
+bits. Where those are not asked for, the quick classes take shorter ways to the same definitions
+(``formulas``) and differ by rounding: a part in 1e10, of the maximal correlation coefficient in 1e8.
 """
 
 import logging
@@ -62,8 +62,8 @@ def _bin_edges(wanted: np.ndarray, setting: Mapping[str, Any]) -> np.ndarray:
     return edges
 
 
-# What pyradiomics raises for a region too small or too thin for a matrix.
-FAILURES = (RuntimeError, ValueError, IndexError, ArithmeticError, AssertionError)
+# What is raised for a region too small or too thin for a matrix, or with more grey levels than memory.
+FAILURES = (RuntimeError, ValueError, IndexError, ArithmeticError, AssertionError, MemoryError)
 
 
 class FeatureError(Exception):

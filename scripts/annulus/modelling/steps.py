@@ -6,6 +6,7 @@ judged by in ``statistic_``, by column; it may keep nothing, and the steps after
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -76,7 +77,7 @@ class Step(TransformerMixin, BaseEstimator):
         return values
 
 
-class Selector(Step):
+class Selector(Step, ABC):
     """A step that keeps some of the features as they are."""
 
     def fit(self, X: pd.DataFrame, y: np.ndarray | None = None) -> "Selector":
@@ -100,8 +101,9 @@ class Selector(Step):
     def _kept(self) -> list[str]:
         return [name for name, kept in zip(super()._kept(), self.keep_, strict=True) if kept]
 
+    @abstractmethod
     def _judge(self, features: pd.DataFrame, outcome: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError
+        """Return which features are kept, and the statistic that decided for each."""
 
 
 class Impute(Step):
