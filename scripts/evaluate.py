@@ -17,7 +17,7 @@ from annulus.tables import read_csv, read_json, write_csv
 
 params = snakemake.params
 models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]
-cutoffs = {m.name: m.threshold for m in models if m.threshold is not None}
+cutoffs = {m.name: m.cut_off for m in models if m.cut_off is not None}
 absent = {m.name: m.reason for m in models if m.linear is None}
 remarks = {m.name: m.reason for m in models if m.linear is not None and m.reason}
 predictions = read_csv(snakemake.input.predictions)

@@ -1,14 +1,12 @@
-"""Baselines beside a signature: volume alone, size with clinical variables, and correlation with volume."""
+"""Baselines beside a signature: the lesion's size, and how far features follow it."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sklearn.base import clone
 
-from annulus.modelling.baselines import LogisticTerms, size_and_clinical, volume_correlations, volume_only
-from annulus.modelling.logistic import NotEstimable, fit_logistic
-from annulus.modelling.nested_cv import nested_cv
+from annulus.modelling.baselines import LESION_SIZE, lesion_size, volume_correlations, volume_table
+from annulus.modelling.likelihood import likelihood_ratio_tests
 
 
 def cohort(n=200, seed=0):
@@ -19,57 +17,49 @@ def cohort(n=200, seed=0):
     return table.set_index(pd.Index([f"P{i}" for i in range(n)])), y
 
 
-def test_the_baseline_is_the_logistic_regression_of_its_columns():
-    table, y = cohort()
-    found = size_and_clinical("volume", ["age"]).fit(table, y)
-    wanted = fit_logistic(table[["volume", "age"]], y)
-    np.testing.assert_array_equal(found.linear_.coefficients, wanted.coefficients)
-    linear = wanted.intercept + table[["volume", "age"]].to_numpy() @ wanted.coefficients
-    np.testing.assert_allclose(found.predict_proba(table)[:, 1], 1 / (1 + np.exp(-linear)))
-    np.testing.assert_array_equal(found.predict(table), linear > 0)
-    assert found.selected_ == ("volume", "age")
+def rois(*rows):
+    columns = ["patient_id", "kind", "timepoint", "voxels", "volume_mm3"]
+    return pd.DataFrame(rows, columns=columns)
 
 
-def test_volume_alone_uses_volume_alone():
-    table, y = cohort()
-    model = volume_only("volume").fit(table, y)
-    np.testing.assert_array_equal(
-        model.decision_function(table), model.decision_function(table.assign(age=0.0, texture=9.0))
+def test_the_size_is_that_of_the_lesion_before_therapy():
+    table = rois(
+        ("A", "tumour", "baseline", 100, 800.0),
+        ("A", "tumour", "baseline", 300, 1248.0),
+        ("A", "tumour", "post_nst", 1, 1.0),
+        ("A", "ring", "baseline", 999, 9999.0),
+        ("B", "tumour", "baseline", 64, 512.0),
+        ("C", "tumour", "baseline", 0, 0.0),
     )
+    assert lesion_size(table, "volume_mm3").to_dict() == {"A": 10.0, "B": 9.0}
+    assert lesion_size(table, "voxels").to_dict() == {"A": np.log2(200.0), "B": 6.0}
 
 
-def test_missing_values_take_the_training_median():
+def test_a_node_is_the_lesion_where_no_tumour_is_outlined():
+    table = rois(("A", "node", "post_nst", 32, 64.0), ("A", "ring", "post_nst", 5, 5.0))
+    assert lesion_size(table, "volume_mm3").to_dict() == {"A": 6.0}
+
+
+def test_a_score_that_is_the_volume_adds_nothing_to_it():
     table, y = cohort()
-    model = volume_only("volume").fit(table, y)
-    missing, median = (
-        table.head(1).assign(volume=np.nan),
-        table.head(1).assign(volume=table["volume"].median()),
+    outcome = pd.Series(y * 1.0, index=table.index)
+    predictors = table.assign(**{LESION_SIZE: np.log2(table["volume"])})
+    rng = np.random.default_rng(5)
+    own = pd.Series(y + rng.normal(size=len(y)), index=table.index)
+    selection = pd.DataFrame(
+        [("signature_itr", "texture", np.nan), ("signature_itr", "age", "lasso"), ("other", "age", np.nan)],
+        columns=["model", "column", "step_removed"],
     )
-    assert model.decision_function(missing) == pytest.approx(model.decision_function(median))
-
-
-def test_separation_leads_to_firth():
-    table, y = cohort()
-    model = LogisticTerms(["volume", "perfect"]).fit(table.assign(perfect=y * 1.0), y)
-    assert np.isfinite(model.linear_.coefficients).all()
-    assert "separated" in model.fit_.reason
-
-
-def test_what_cannot_be_estimated_is_told():
-    table, y = cohort()
-    with pytest.raises(NotEstimable, match="none of its terms varies"):
-        volume_only("volume").fit(table.assign(volume=3.0), y)
-    with pytest.raises(ValueError, match="no column diameter"):
-        volume_only("diameter").fit(table, y)
-
-
-def test_a_baseline_can_be_cross_validated_as_a_signature_is():
-    table, y = cohort(400)
-    found = nested_cv(volume_only("volume"), table, y, 5, 1, 0)
-    # Log volumes 0.8 SD apart have an AUC of 0.714.
-    assert found.auc == pytest.approx(stats.norm.cdf(0.8 / np.sqrt(2)), abs=0.06)
-    assert found.frequency["column"].tolist() == ["volume"]
-    assert clone(volume_only("volume")).get_params() == {"columns": ("volume",)}
+    scores = {"itr": predictors[LESION_SIZE] * 2.0 + 0.5 * rng.normal(size=len(y)), "ptr": own}
+    found = volume_table(selection, predictors, outcome, scores).set_index(["model", "column"])
+    assert list(found.index) == [
+        ("signature_itr", "radscore_itr"), ("signature_itr", "texture"), ("signature_ptr", "radscore_ptr"),
+    ]  # fmt: skip
+    assert found.loc[("signature_itr", "texture"), "spearman"] == pytest.approx(1.0)
+    assert found.loc[("signature_itr", "radscore_itr"), "p_given_size"] > 0.01
+    terms = pd.DataFrame({"score": own, "size": predictors[LESION_SIZE]})
+    wanted = likelihood_ratio_tests(terms, y, {"score": ["score"]})["p"][0]
+    assert found.loc[("signature_ptr", "radscore_ptr"), "p_given_size"] == pytest.approx(wanted) < 1e-4
 
 
 def test_a_feature_that_is_volume_in_disguise_is_shown():

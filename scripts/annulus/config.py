@@ -22,6 +22,9 @@ Settings = dict[str, Any]
 SPREAD_OF_SCORES = 3.0
 LEAST_GREY_LEVELS = 8
 
+# Models that every task has beside those of its design.
+KEPT_NAMES = ("clinical", "clinical_full", "volume", "size_clinical")
+
 
 @dataclass(frozen=True)
 class StudyConfig:
@@ -86,6 +89,8 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
         _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
         _refuse_unsound(imaging[name], design["extraction"]["mode"], str(path))
     _refuse_contradictions(design)
+    # Everybody trains where centres are left out one at a time.
+    design["split"].setdefault("cohorts", {"train": []})
     return StudyConfig(design, cohort, imaging)
 
 
@@ -277,10 +282,32 @@ def _refuse_contradictions(design: Settings) -> None:
         low, high = plan["decision"]["thresholds"]
         if low >= high:
             lines.append(f"tasks.{task}.decision.thresholds: {low} is not below {high}.")
-    if "train" not in design["split"]["cohorts"]:
-        lines.append("split.cohorts: one of them must be called train.")
+        lines += [
+            f"tasks.{task}.combined: {name!r} is the name of a model that every task has; choose another."
+            for name in plan["combined"]
+            if name in KEPT_NAMES
+        ]
+        lines += _cut_off_contradictions(task, plan["cut_off"])
+    lines += _split_contradictions(design["split"])
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
+
+
+def _cut_off_contradictions(task: str, cut_off: Settings) -> list[str]:
+    if (cut_off["rule"] == "youden") == ("at" not in cut_off):
+        return []
+    if "at" in cut_off:
+        return [f"tasks.{task}.cut_off.at: the rule youden has none; choose another rule or leave it out."]
+    return [f"tasks.{task}.cut_off.at: the rule {cut_off['rule']} needs it, for example 0.9."]
+
+
+def _split_contradictions(split: Settings) -> list[str]:
+    if split["by"] == "leave_one_out":
+        left = "split.cohorts: leave_one_out has no cohorts, since everybody trains; leave it out."
+        return [left] if "cohorts" in split else []
+    if "cohorts" not in split:
+        return [f"split.cohorts: a split by {split['by']} needs cohorts, one of them called train."]
+    return [] if "train" in split["cohorts"] else ["split.cohorts: one of them must be called train."]
 
 
 def _region_contradictions(design: Settings) -> list[str]:

@@ -44,7 +44,14 @@ OUTCOMES = {
 SIGNED = sorted({roi for task in TASKS.values() for roi in task["signatures"]}) or ["none"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
-MODEL_TABLES = ["selection", "odds_ratios", "predictions"]
+# Models without selection that stand beside the study's own.
+PRESPECIFIED = ["clinical_full", "volume", "size_clinical"]
+RESAMPLING = DESIGN["resampling"]
+BATCH = 50
+OUTER_FOLDS = max(task["outer_folds"] for task in TASKS.values())
+SIZE_MEASURE = "voxels" if DESIGN["regions"].get("unit") in ("px", "fraction") else "volume_mm3"
+
+MODEL_TABLES = ["selection", "odds_ratios", "predictions", "repeated_splits", "optimism", "volume"]
 EVALUATION_TABLES = [
     "performance",
     "comparisons",
@@ -53,7 +60,7 @@ EVALUATION_TABLES = [
     "decision_curve",
     "leak_screen",
     "duplicates",
-]
+] + (["centres"] if "centre" in DESIGN else [])
 SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
@@ -86,13 +93,22 @@ def needed_columns():
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
     needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
-    needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[split["by"]]
+    by_column = [split["column"]]
+    needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"], "random": []}[
+        split["by"]
+    ]
+    needed += [DESIGN["centre"]] if "centre" in DESIGN else []
     return sorted(set(needed))
 
 
 def clinical_variables():
     """Return every clinical variable that some model may use."""
     return sorted({variable for task in TASKS for variable in task_variables(task)})
+
+
+def predictor_columns():
+    """Return the columns of the participants table that predictors carry."""
+    return sorted({*clinical_variables(), *([DESIGN["centre"]] if "centre" in DESIGN else [])})
 
 
 def task_variables(task):
@@ -230,6 +246,11 @@ def region_kinds(image):
     return {roi: region["kind"] for roi, region in rois.items() if region["of"].split("_")[0] == lesion}
 
 
+def prespecified_models(task):
+    """Return a task's models without selection; without clinical candidates volume is the only one."""
+    return PRESPECIFIED if TASKS[task]["clinical"]["candidates"] else ["volume"]
+
+
 def models_of(task):
     """Return a task's models, in the order of tables and figures."""
     plan = TASKS[task]
@@ -237,13 +258,64 @@ def models_of(task):
     return [
         *(f"signature_{roi}" for roi in plan["signatures"]),
         *clinical,
+        *prespecified_models(task),
         *plan["combined"],
     ]
 
 
 def shown_models(task):
-    """Return the models that curves compare: the combined ones and the clinical one."""
-    return [model for model in models_of(task) if not model.startswith("signature_")]
+    """Return the models that curves compare: the combined ones, the clinical one and the baselines."""
+    hidden = ("signature_", "clinical_full")
+    return [model for model in models_of(task) if not model.startswith(hidden)]
+
+
+def refitted_plan(wildcards):
+    """Return what of a task's settings a refit of all its models needs."""
+    keys = ("signatures", "signature", "clinical", "combined", "outer_folds")
+    settings = {key: TASKS[wildcards.task][key] for key in keys}
+    return {**settings, "prespecified": prespecified_models(wildcards.task)}
+
+
+def batch_files(wildcards, kind, count):
+    """Return the batches of one kind of refits of a task."""
+    folder = f"{RESULTS}/tasks/{wildcards.task}/parts"
+    return [f"{folder}/{kind}_{first // BATCH:03d}.csv" for first in range(0, count, BATCH)]
+
+
+def resample_files(wildcards):
+    """Return a task's models refitted on bootstrap resamples, batch by batch."""
+    return batch_files(wildcards, "resamples", RESAMPLING["resamples"])
+
+
+def split_area_files(wildcards):
+    """Return the AUCs of a task's models in repeated splits, batch by batch."""
+    return batch_files(wildcards, "splits", RESAMPLING["splits"])
+
+
+def split_selected_files(wildcards):
+    """Return what a task's models selected in repeated splits, batch by batch."""
+    return batch_files(wildcards, "selected", RESAMPLING["splits"])
+
+
+def batch_numbers(wildcards, count):
+    """Return the numbers of the resamples or splits of a batch."""
+    first = int(wildcards.batch) * BATCH
+    return list(range(first, min(first + BATCH, count)))
+
+
+def batch_of_resamples(wildcards):
+    """Return the numbers of a batch's resamples."""
+    return batch_numbers(wildcards, RESAMPLING["resamples"])
+
+
+def batch_of_splits(wildcards):
+    """Return the numbers of a batch's splits."""
+    return batch_numbers(wildcards, RESAMPLING["splits"])
+
+
+def all_cross_fitted(wildcards):
+    """Return the cross-fitted Rad-scores of every signature of a task."""
+    return signature_files(wildcards, "cross_fitted")
 
 
 def models_by_size(wildcards):
@@ -356,6 +428,11 @@ def task_figures(task):
 def all_figures():
     """Return the PNG of every figure of the study; PDF and CSV come with it."""
     return [f"{RESULTS}/figures/{task}/{name}.png" for task in TASKS for name in task_figures(task)]
+
+
+def centre_files(wildcards=None):
+    """Return how well features tell the centre, of a study that names one."""
+    return [f"{RESULTS}/features/centre_prediction.csv"] if "centre" in DESIGN else []
 
 
 def task_files(table):

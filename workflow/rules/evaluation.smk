@@ -118,3 +118,51 @@ rule compare_with_published:
         code=code_of("compare_with_published.py"),
     script:
         "../../scripts/compare_with_published.py"
+
+
+rule predict_centre:
+    input:
+        predictors="<results>/split/train/predictors.parquet",
+    output:
+        centres=report(
+            "<results>/features/centre_prediction.csv",
+            caption="../report/centre_prediction.rst",
+            category="Centres",
+        ),
+    log:
+        "<logs>/predict_centre.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        images=list(EXTRACTED),
+        centre=DESIGN.get("centre"),
+        rois=SIGNED,
+        folds=OUTER_FOLDS,
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("predict_centre.py"),
+    script:
+        "../../scripts/predict_centre.py"
+
+
+rule tabulate_centres:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        models=model_files,
+        participants="<results>/cohort/participants.csv",
+    output:
+        centres=report(
+            "<results>/tasks/{task}/centres.csv",
+            caption="../report/centres.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/tabulate_centres/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        centre=DESIGN.get("centre"),
+        synthetic=SIMULATED,
+        code=code_of("tabulate_centres.py"),
+    script:
+        "../../scripts/tabulate_centres.py"

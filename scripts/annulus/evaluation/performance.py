@@ -13,6 +13,7 @@ from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS
 from annulus.evaluation.decision import decision_curve
 from annulus.evaluation.discrimination import Interval, auc_interval, compare_aucs, roc_points
 from annulus.evaluation.predictions import known
+from annulus.modelling.threshold import CutOff
 
 PERFORMANCE_COLUMNS = [
     "model", "cohort", "n", "events", "metric", "estimate", "lower", "upper", "method", "note",
@@ -32,19 +33,19 @@ AT_CUT_OFF = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
 
 def performance(
     predictions: pd.DataFrame,
-    thresholds: Mapping[str, float],
+    cut_offs: Mapping[str, CutOff],
     absent: Mapping[str, str],
     remarks: Mapping[str, str],
     synthetic: bool,
 ) -> pd.DataFrame:
     """Every metric of every model in every cohort, with intervals.
 
-    ``thresholds`` are the frozen cut-offs by model; ``absent`` says by model why there is none, and
+    ``cut_offs`` are the frozen cut-offs by model; ``absent`` says by model why there is none, and
     each such model gets a row that says so in every cohort. ``remarks`` are what a reader must know of a
     model that there is, and stand in its notes.
     """
     table = known(predictions)
-    rows = list(_measured(table, thresholds))
+    rows = list(_measured(table, cut_offs))
     for cohort, group in table.groupby("cohort", sort=False):
         first = group.drop_duplicates("patient_id")
         for model, reason in absent.items():
@@ -172,12 +173,12 @@ def against_published(
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _measured(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Iterator[dict[str, object]]:
+def _measured(table: pd.DataFrame, cut_offs: Mapping[str, CutOff]) -> Iterator[dict[str, object]]:
     for cohort, model, group in _by_cohort_and_model(table):
         y, p = group["y"].to_numpy(), group["evaluated"].to_numpy()
         facts = {"model": model, "cohort": cohort, "n": len(y), "events": int(y.sum())}
         note = OUT_OF_FOLD if cohort == "train" else ""
-        for metric, value in _metrics(y, p, thresholds[model]).items():
+        for metric, value in _metrics(y, p, cut_offs[model]).items():
             chosen_here = cohort == "train" and metric in AT_CUT_OFF
             yield {**facts, **_row(metric, value, f"{note}; {OWN_CUT_OFF}" if chosen_here else note)}
         if cohort == "train":
@@ -185,16 +186,18 @@ def _measured(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Iterator[
             yield {**facts, **_row("auc_apparent", apparent, "on the patients it was fitted on")}
 
 
-def _metrics(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, Interval]:
+def _metrics(y: np.ndarray, p: np.ndarray, cut_off: CutOff) -> dict[str, Interval]:
     found: dict[str, Interval] = {}
     if 0 < y.sum() < len(y):
         found["auc"] = auc_interval(y, p)
-        found |= classification(y, p, threshold)
+        found |= classification(y, p, cut_off.value)
         found |= calibration(y, p)
     else:
         found["auc"] = Interval(np.nan, np.nan, np.nan, "DeLong", "only one outcome is present")
-        found |= classification(y, p, threshold)
-    found["threshold"] = Interval(threshold, np.nan, np.nan, "frozen in training")
+        found |= classification(y, p, cut_off.value)
+    found["threshold"] = Interval(
+        cut_off.value, cut_off.lower, cut_off.upper, f"frozen in training: {cut_off.rule}"
+    )
     return found
 
 

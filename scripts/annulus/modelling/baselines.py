@@ -3,88 +3,90 @@
 Welch et al., Radiother Oncol 2019;130:2-9: a signature may be the tumour's volume in disguise.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from scipy import stats
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted
 
-from annulus.modelling.clinical import fit_terms_or_firth
-from annulus.modelling.combined import probability
+from annulus.cohort.dictionary import Column
+from annulus.modelling.frozen import rad_score
+from annulus.modelling.likelihood import likelihood_ratio_tests
 from annulus.modelling.logistic import NotEstimable
 
+VOLUME_COLUMNS = ["model", "column", "spearman", "p", "n", "p_given_size"]
 
-class LogisticTerms(ClassifierMixin, BaseEstimator):
-    """Logistic regression on the given columns of a table (all, when None), Firth's where separated.
+# The lesion's size as predictors have it; its odds ratio is per doubling of the volume.
+LESION_SIZE = "log2_lesion_volume"
 
-    Columns are numbers (categories encoded before); missing ones take what is typical of training. What
-    cannot be estimated raises NotEstimable.
+SIZE = Column(
+    LESION_SIZE,
+    "number",
+    "Binary logarithm of the lesion's volume (area in a single-slice image), of its mask",
+)
+
+
+def lesion_size(rois: pd.DataFrame, measure: str) -> pd.Series:
+    """Return the size of each patient's lesion, by patient, from ``rois/rois.csv``.
+
+    Of the lesion's own region (tumour, or node where no tumour is outlined), the ``measure`` (a column:
+    ``volume_mm3``, or ``voxels`` where pixel sizes are not known), averaged over images before any therapy.
     """
-
-    def __init__(self, columns: Sequence[str] | None = None) -> None:
-        self.columns = columns
-
-    def fit(self, X: pd.DataFrame, y: np.ndarray) -> "LogisticTerms":
-        """Fit on training patients (rows)."""
-        columns = list(X.columns if self.columns is None else self.columns)
-        absent = [name for name in columns if name not in X]
-        if absent:
-            raise ValueError(f"the table has no column {', '.join(map(str, absent))}")
-        self.fit_, linear, reason = fit_terms_or_firth(X[columns], np.asarray(y, dtype=float))
-        if linear is None:
-            raise NotEstimable(reason.removeprefix("not estimable: "))
-        self.linear_ = linear
-        self.classes_ = np.array([0, 1])
-        self.feature_names_in_ = np.asarray(X.columns, dtype=object)
-        self.n_features_in_ = X.shape[1]
-        return self
-
-    @property
-    def selected_(self) -> tuple[str, ...]:
-        """Names of the terms."""
-        return self.linear_.terms
-
-    def decision_function(self, X: pd.DataFrame) -> np.ndarray:
-        """Return the linear predictor."""
-        check_is_fitted(self, "linear_")
-        return self.linear_.of(X)
-
-    def predict_proba(self, X: pd.DataFrame) -> np.ndarray:
-        """Return the probabilities of no event and of the event, as patient x 2."""
-        p = probability(self.decision_function(X))
-        return np.column_stack([1.0 - p, p])
-
-    def predict(self, X: pd.DataFrame) -> np.ndarray:
-        """Return 1 where the event is more probable than not."""
-        labels: np.ndarray = (self.decision_function(X) > 0).astype(int)
-        return labels
+    lesions = rois[rois["kind"].isin(["tumour", "node"]) & (rois["voxels"] > 0)]
+    for column, preferred in (("kind", "tumour"), ("timepoint", "baseline")):
+        if (lesions[column] == preferred).any():
+            lesions = lesions[lesions[column] == preferred]
+    sizes: pd.Series = np.log2(lesions.groupby("patient_id")[measure].mean()).rename(LESION_SIZE)
+    return sizes
 
 
-def volume_only(volume: str) -> LogisticTerms:
-    """Return the unfitted model of the tumour's volume (the name of its column) alone."""
-    return LogisticTerms((volume,))
-
-
-def size_and_clinical(size: str, clinical: Sequence[str]) -> LogisticTerms:
-    """Return the unfitted model of a size and encoded clinical terms, by the names of their columns."""
-    return LogisticTerms(tuple(dict.fromkeys((size, *clinical))))
-
-
-def volume_correlations(features: pd.DataFrame, volume: pd.Series) -> pd.DataFrame:
-    """Spearman correlation of every column of ``features`` (or of a Rad-score) with the volume.
+def volume_correlations(features: pd.DataFrame, size: pd.Series) -> pd.DataFrame:
+    """Spearman correlation of every column of ``features`` (or of a Rad-score) with the lesion's size.
 
     ``column``, ``spearman``, ``p`` (t approximation) and ``n``, the patients who have both; NaN where
     either does not vary.
     """
     rows = []
-    size = volume.loc[features.index].to_numpy(dtype=float)
+    sizes = size.loc[features.index].to_numpy(dtype=float)
     for name, values in features.items():
         x = values.to_numpy(dtype=float)
-        both = np.isfinite(x) & np.isfinite(size)
+        both = np.isfinite(x) & np.isfinite(sizes)
         rho, p = np.nan, np.nan
-        if both.sum() > 2 and np.ptp(x[both]) > 0 and np.ptp(size[both]) > 0:
-            rho, p = stats.spearmanr(x[both], size[both])
+        if both.sum() > 2 and np.ptp(x[both]) > 0 and np.ptp(sizes[both]) > 0:
+            rho, p = stats.spearmanr(x[both], sizes[both])
         rows.append((name, float(rho), float(p), int(both.sum())))
     return pd.DataFrame(rows, columns=["column", "spearman", "p", "n"])
+
+
+def volume_table(
+    selection: pd.DataFrame,
+    predictors: pd.DataFrame,
+    outcome: pd.Series,
+    scores: dict[str, pd.Series],
+) -> pd.DataFrame:
+    """How far signatures and their features follow the lesion's size, in training patients.
+
+    ``selection`` is ``tasks/<task>/selection.csv``; ``scores`` are cross-fitted Rad-scores by region (by
+    patient, as ``predictors`` and ``outcome``). One row per Rad-score and selected feature: ``model,
+    column, spearman, p, n, p_given_size``; the last is a Rad-score's likelihood-ratio p beside the size.
+    """
+    parts = []
+    for roi, score in scores.items():
+        name = f"signature_{roi}"
+        kept = selection[(selection["model"] == name) & selection["step_removed"].isna()]["column"]
+        columns = [column for column in kept if column in predictors]
+        own = pd.concat([score.rename(rad_score(roi)), predictors[columns]], axis=1)
+        table = volume_correlations(own, predictors[LESION_SIZE])
+        table["p_given_size"] = [
+            _p_given_size(score, predictors[LESION_SIZE], outcome),
+            *[np.nan] * len(columns),
+        ]
+        parts.append(table.assign(model=name))
+    return pd.concat(parts, ignore_index=True)[VOLUME_COLUMNS]
+
+
+def _p_given_size(score: pd.Series, size: pd.Series, outcome: pd.Series) -> float:
+    terms = pd.DataFrame({"score": score, LESION_SIZE: size}).dropna()
+    try:
+        tests = likelihood_ratio_tests(terms, outcome.loc[terms.index].to_numpy(), {"score": ["score"]})
+    except NotEstimable:
+        return float("nan")
+    return float(tests["p"].iloc[0])

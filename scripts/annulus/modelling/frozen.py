@@ -13,6 +13,7 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
+from annulus.modelling.threshold import CutOff
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Linear:
 class FrozenModel:
     """One model of one task.
 
-    ``reason`` says why there is no model when ``linear`` is None. ``threshold`` is the training
-    cut-off on the probability (at or above it is positive).
+    ``reason`` says why there is no model when ``linear`` is None. ``cut_off`` was chosen on training
+    patients. ``log_likelihood`` is that of the training fit, of models fitted by maximum likelihood.
     """
 
     name: str
@@ -77,8 +78,8 @@ class FrozenModel:
     reason: str = ""
     clinical: tuple[str, ...] = ()
     signatures: Mapping[str, Linear] = field(default_factory=dict)
-    threshold: float | None = None
-    threshold_rule: str = ""
+    cut_off: CutOff | None = None
+    log_likelihood: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def score(self, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> np.ndarray:
@@ -114,11 +115,8 @@ class FrozenModel:
             "clinical": list(self.clinical),
             "signatures": {roi: linear.to_json() for roi, linear in self.signatures.items()},
             "linear": None if self.linear is None else self.linear.to_json(),
-            "threshold": {
-                "value": self.threshold,
-                "rule": self.threshold_rule,
-                "direction": ">=",
-            },
+            "threshold": None if self.cut_off is None else _cut_off_json(self.cut_off),
+            "log_likelihood": self.log_likelihood,
             "training": dict(self.training),
         }
 
@@ -132,8 +130,8 @@ class FrozenModel:
             reason=content["reason"],
             clinical=tuple(content["clinical"]),
             signatures={roi: Linear.from_json(part) for roi, part in content["signatures"].items()},
-            threshold=content["threshold"]["value"],
-            threshold_rule=content["threshold"]["rule"],
+            cut_off=None if content["threshold"] is None else _cut_off(content["threshold"]),
+            log_likelihood=content["log_likelihood"],
             training=content["training"],
         )
 
@@ -141,3 +139,13 @@ class FrozenModel:
 def rad_score(roi: str) -> str:
     """Name the term that holds the Rad-score of a region."""
     return f"radscore_{roi}"
+
+
+def _cut_off_json(cut_off: CutOff) -> dict[str, Any]:
+    interval = None if np.isnan(cut_off.lower) else [cut_off.lower, cut_off.upper]
+    return {"value": cut_off.value, "rule": cut_off.rule, "direction": ">=", "interval": interval}
+
+
+def _cut_off(content: Mapping[str, Any]) -> CutOff:
+    lower, upper = content["interval"] or (np.nan, np.nan)
+    return CutOff(content["value"], content["rule"], lower, upper)

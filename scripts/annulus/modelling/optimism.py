@@ -8,7 +8,7 @@ optimism remains even so, as a resample and the cohort share two patients in thr
 which shares none, stands beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,10 @@ from annulus.evaluation.calibration import logit
 from annulus.modelling.logistic import NotEstimable, fit_logistic
 
 MEASURES = ("auc", "brier", "calibration_slope", "calibration_in_the_large", "calibration_intercept")
+
+OPTIMISM_COLUMNS = [
+    "model", "measure", "apparent", "optimism", "corrected", "resamples", "synthetic",
+]  # fmt: skip
 
 # What fits a model on (table, outcome) and returns what predicts probabilities of a table.
 Predict = Callable[[pd.DataFrame], np.ndarray]
@@ -85,16 +89,54 @@ def bootstrap_optimism(
     apparent = performance(y, refit(X, y)(X))
     work = (delayed(_one)(refit, X, y, rows) for rows in indices)
     by_resample = pd.DataFrame(Parallel(n_jobs=jobs)(work), columns=list(MEASURES))
+    failed = int(by_resample.isna().all(axis=1).sum())
+    return Optimism(corrected(apparent, by_resample), by_resample, failed)
+
+
+def corrected(apparent: Mapping[str, float], by_resample: pd.DataFrame) -> pd.DataFrame:
+    """Correct apparent performance by the mean optimism of the resamples in which a measure was defined.
+
+    ``by_resample`` (resample x measure) is performance in the resample less that on all patients.
+    """
     table = pd.DataFrame(
         {
             "measure": MEASURES,
             "apparent": [apparent[name] for name in MEASURES],
-            "optimism": by_resample.mean().to_numpy(),
-            "resamples": by_resample.notna().sum().to_numpy(),
+            "optimism": [by_resample[name].mean() for name in MEASURES],
+            "resamples": [int(by_resample[name].notna().sum()) for name in MEASURES],
         }
     )
     table.insert(3, "corrected", table["apparent"] - table["optimism"])
-    return Optimism(table, by_resample, int(by_resample.isna().all(axis=1).sum()))
+    return table
+
+
+def apparent_performance(
+    training: Mapping[str, pd.DataFrame], outcome: pd.Series
+) -> dict[str, dict[str, float]]:
+    """Performance of every model on its own patients.
+
+    ``training`` is each model's ``training.csv``, empty where there is no model; ``outcome`` is by patient.
+    """
+    return {
+        model: performance(outcome.loc[table["patient_id"]].to_numpy(), table["probability"].to_numpy())
+        for model, table in training.items()
+        if len(table)
+    }
+
+
+def optimism_table(apparent: Mapping[str, Mapping[str, float]], rounds: pd.DataFrame) -> pd.DataFrame:
+    """Correct every model: ``model, measure, apparent, optimism, corrected, resamples``.
+
+    ``apparent`` is performance by model; ``rounds`` what
+    :func:`annulus.modelling.refitting.optimism_rounds` returned. Without a model there is no row.
+    """
+    parts = []
+    for model, own in apparent.items():
+        drawn = rounds[rounds["model"] == model].pivot(index="resample", columns="measure")
+        table = corrected(own, drawn["there"] - drawn["here"])
+        table.insert(0, "model", model)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
 
 
 def performance(outcome: np.ndarray, probability: np.ndarray) -> dict[str, float]:

@@ -19,6 +19,7 @@ from sklearn.impute import IterativeImputer, SimpleImputer
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.errors import StudyError
+from annulus.tables import read_csv
 
 # A standard deviation this small beside the mean is rounding, not variation.
 ROUNDING = 1e-10
@@ -337,6 +338,11 @@ def lower_bounds(stability: pd.DataFrame) -> dict[str, float]:
     bounds = stability.groupby("column", sort=False)["icc_lower"]
     least = bounds.min().where(bounds.count() == bounds.size())
     return {str(name): float(bound) for name, bound in least.items()}
+
+
+def read_lower_bounds(paths: Sequence[str]) -> dict[str, float] | None:
+    """Read the lower ICC bounds from ``features/stability.csv``; None without it (no path)."""
+    return lower_bounds(read_csv(paths[0])) if paths else None
 
 
 def vary(values: np.ndarray) -> np.ndarray:

@@ -1,0 +1,205 @@
+"""All models of a task, refitted whole on some of its training patients.
+
+Signatures with their preparation and penalty, cross-fitted Rad-scores, clinical selection and combined
+models: whatever was learnt for the study's models is learnt again, so that resampling shows what all of
+it is worth, not its last step.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, clone
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from annulus.clinical.encoding import encode
+from annulus.cohort.dictionary import columns_of
+from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
+from annulus.modelling.combined import fit_combined, log_odds, probability
+from annulus.modelling.fitting import Training, prespecified_variables, variables
+from annulus.modelling.frozen import FrozenModel, Scorer
+from annulus.modelling.optimism import MEASURES, performance
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.signature import cross_fitted_scores, freeze_signature, patient_folds
+
+Split = tuple[np.ndarray, np.ndarray]
+
+ROUND_COLUMNS = ["model", "resample", "measure", "there", "here"]
+SPLIT_COLUMNS = ["model", "split", "auc"]
+SELECTED_COLUMNS = ["model", "split", "column"]
+
+
+@dataclass(frozen=True)
+class CombinedPlan:
+    """A combined model: regions whose signatures it uses, and clinical variables."""
+
+    signatures: tuple[str, ...]
+    clinical: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """What is fitted for a task: signatures by region (unfitted, with their columns), and the rest.
+
+    ``prespecified`` names the models without selection; ``inner_folds`` is how Rad-scores are cross-fitted
+    for combined models.
+    """
+
+    signatures: Mapping[str, tuple[BaseEstimator, tuple[str, ...]]]
+    clinical: tuple[str, ...]
+    entry_p: float
+    stay_p: float | None
+    prespecified: tuple[str, ...]
+    combined: Mapping[str, CombinedPlan]
+    inner_folds: int
+
+
+def task_plan(
+    settings: Mapping[str, Any],
+    training: Training,
+    images: Sequence[str],
+    lower: Mapping[str, float] | None,
+    seed: int,
+) -> TaskPlan:
+    """Return what is fitted for a task, from its ``settings`` in the study's configuration.
+
+    ``lower`` are the features' lower ICC bounds, of a study that judges stability.
+    """
+    clinical = settings["clinical"]
+    return TaskPlan(
+        signatures={
+            roi: (
+                build_pipeline(settings["signature"], seed, lower),
+                tuple(signature_columns(training, images, roi, settings["signature"])),
+            )
+            for roi in settings["signatures"]
+        },
+        clinical=tuple(clinical["candidates"]),
+        entry_p=clinical["entry_p"],
+        stay_p=clinical["stay_p"],
+        prespecified=tuple(settings["prespecified"]),
+        combined={
+            name: CombinedPlan(tuple(parts["signatures"]), tuple(parts["clinical"]))
+            for name, parts in settings["combined"].items()
+        },
+        inner_folds=settings["outer_folds"],
+    )
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """The models of a task, fitted on the same patients, whose log-odds of the event are ``prior``."""
+
+    models: Mapping[str, FrozenModel]
+    prior: float
+
+    def probabilities(self, table: pd.DataFrame) -> dict[str, np.ndarray]:
+        """Probability of the event by model; where there is no model, the prevalence of its patients."""
+        columns = columns_of("participants")
+        return {
+            name: probability(
+                np.full(len(table), self.prior) if model.linear is None else model.score(table, columns)
+            )
+            for name, model in self.models.items()
+        }
+
+
+def refit(table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, seed: int) -> Refitted:
+    """Fit all models of a task on the patients (rows) of ``table``, who may repeat in a resample."""
+    y = np.asarray(outcome, dtype=float)
+    crossed = {roi for parts in plan.combined.values() for roi in parts.signatures}
+    signatures: dict[str, Scorer] = {}
+    scores: dict[str, np.ndarray] = {}
+    models: dict[str, FrozenModel] = {}
+    for roi, (estimator, columns) in plan.signatures.items():
+        features, own = table[list(columns)], clone(estimator).set_params(seed=seed)
+        signatures[roi] = freeze_signature(clone(own).fit(features, y))
+        models[f"signature_{roi}"] = FrozenModel(f"signature_{roi}", "signature", signatures[roi])
+        if roi in crossed:
+            folds = patient_folds(table.index, y, plan.inner_folds, seed)
+            scores[roi] = cross_fitted_scores(own, features, y, folds)[0]
+    for name, found in _variable_models(table, y, plan).items():
+        models[name] = FrozenModel(name, "clinical", found.linear, found.reason, clinical=_recorded(found))
+    for name, parts in plan.combined.items():
+        encoded = encode(table, variables(parts.clinical).values())
+        used = {roi: scores[roi] for roi in parts.signatures}
+        frozen = {roi: signatures[roi] for roi in parts.signatures}
+        models[name] = fit_combined(name, used, encoded, y, frozen, parts.clinical).model
+    return Refitted(models, log_odds(y))
+
+
+def optimism_rounds(
+    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, resamples: Mapping[int, np.ndarray], seed: int
+) -> pd.DataFrame:
+    """Refit on every resample (rows by its number) and judge the models there and on all patients here.
+
+    Columns as :data:`ROUND_COLUMNS`, ``measure`` as of :func:`annulus.modelling.optimism.performance`.
+    """
+    y = np.asarray(outcome, dtype=float)
+    rows = []
+    for number, drawn in resamples.items():
+        found = refit(table.iloc[drawn], y[drawn], plan, seed + number + 1)
+        there, here = found.probabilities(table.iloc[drawn]), found.probabilities(table)
+        for model in found.models:
+            own, others = performance(y[drawn], there[model]), performance(y, here[model])
+            rows += [(model, number, name, own[name], others[name]) for name in MEASURES]
+    return pd.DataFrame(rows, columns=ROUND_COLUMNS)
+
+
+def random_splits(outcome: np.ndarray, count: int, test_share: float, seed: int) -> list[Split]:
+    """Split patients ``count`` times at random, balanced by outcome."""
+    splitter = StratifiedShuffleSplit(count, test_size=test_share, random_state=seed)
+    return list(splitter.split(np.zeros(len(outcome)), outcome))
+
+
+def split_rounds(
+    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, splits: Mapping[int, Split], seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Refit on one part of every split (by its number) and take the AUC in the other.
+
+    Returns the AUCs (:data:`SPLIT_COLUMNS`) and what each signature and the clinical model selected
+    (:data:`SELECTED_COLUMNS`).
+    """
+    y = np.asarray(outcome, dtype=float)
+    areas, selected = [], []
+    for number, (train, test) in splits.items():
+        found = refit(table.iloc[train], y[train], plan, seed + number + 1)
+        for model, p in found.probabilities(table.iloc[test]).items():
+            areas.append((model, number, float(roc_auc_score(y[test], p))))
+            selected += [(model, number, column) for column in _selected(found.models[model])]
+    return pd.DataFrame(areas, columns=SPLIT_COLUMNS), pd.DataFrame(selected, columns=SELECTED_COLUMNS)
+
+
+def selection_frequency(selected: pd.DataFrame, splits: int) -> pd.DataFrame:
+    """Share of the splits in which a model selected a column: ``model, column, selection_frequency``."""
+    counts = selected.groupby(["model", "column"], sort=True).size() / splits
+    return counts.rename("selection_frequency").reset_index()
+
+
+def _variable_models(table: pd.DataFrame, y: np.ndarray, plan: TaskPlan) -> dict[str, ClinicalModel]:
+    found = {}
+    if plan.clinical:
+        columns = variables(plan.clinical)
+        found["clinical"] = fit_backward(table, y, columns, plan.entry_p, plan.stay_p)
+    for name in plan.prespecified:
+        found[name] = fit_prespecified(table, y, variables(prespecified_variables(name, plan.clinical)))
+    return found
+
+
+def _recorded(found: ClinicalModel) -> tuple[str, ...]:
+    """Return the kept variables that the participants table has."""
+    return tuple(name for name in found.kept if name in columns_of("participants"))
+
+
+def _selected(model: FrozenModel) -> Iterable[str]:
+    if model.linear is None:
+        return ()
+    return model.clinical if model.kind == "clinical" else model.linear.terms
+
+
+def batches(count: int, size: int) -> Sequence[range]:
+    """Share the numbers from 0 to ``count`` over batches of ``size``."""
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]

@@ -1,0 +1,20 @@
+"""Refit all models of a task on a batch of bootstrap resamples of the training patients."""
+
+from annulus.job import log_to
+
+log_to(snakemake.log[0])
+
+from annulus.modelling.fitting import read_training
+from annulus.modelling.optimism import resamples
+from annulus.modelling.refitting import optimism_rounds, task_plan
+from annulus.modelling.steps import read_lower_bounds
+from annulus.tables import write_csv
+
+params, task = snakemake.params, snakemake.wildcards.task
+training = read_training(snakemake.input.predictors, snakemake.input.outcomes, task)
+lower = read_lower_bounds(snakemake.input.stability)
+plan = task_plan(params.plan, training, params.images, lower, params.seed)
+outcome = training.outcome.to_numpy()
+drawn = resamples(outcome, params.resamples, params.seed)
+batch = {number: drawn[number] for number in params.numbers}
+write_csv(snakemake.output.rounds, optimism_rounds(training.predictors, outcome, plan, batch, params.seed))
