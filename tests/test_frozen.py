@@ -15,10 +15,15 @@ from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
 from annulus.modelling.fitting import Training, fit_combined_model, fit_signature, predict
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.signature import RadScore, freeze_signature
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.signature import stratified_folds
 
 FINITE = st.floats(-1e6, 1e6)
 COLUMNS = columns_of("participants")
+SIGNATURE = {
+    "steps": ["impute", "variance", "scale"],
+    "model": {"lasso": {"folds": 3, "count": 10, "smallest_ratio": 0.1}},
+}
 ITR = Linear(0.25, ("us_itr_a", "us_itr_b"), (1.5, -2.0), (10.0, 0.0), (9.0, 1.0), (2.0, 0.5))
 COMBINED = FrozenModel(
     name="nomogram",
@@ -68,9 +73,9 @@ def training(n=60, seed=0):
 @functools.cache
 def fitted():
     data = training()
-    lasso = {"folds": 3, "penalty": "minimum", "penalties": 10, "smallest_ratio": 0.1}
+    outer = stratified_folds(data.outcome.to_numpy(), 3, 1)
     parts = {
-        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), lasso, 3, 1, True)
+        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), SIGNATURE, outer, 3, 1, True)
         for roi in ("itr", "ptr")
     }
     combined = fit_combined_model(
@@ -201,8 +206,8 @@ def test_a_frozen_signature_scores_as_the_estimator():
     data = training()
     columns = data.feature_columns(["us"], "itr")
     X = data.predictors[columns].assign(same=4.0)
-    model = RadScore(folds=3, count=10, smallest_ratio=0.1).fit(X, data.outcome.to_numpy())
-    linear = freeze_signature(model, X.columns)
+    model = build_pipeline(SIGNATURE, 0).fit(X, data.outcome.to_numpy())
+    linear = model.freeze()
     new = training(seed=9).predictors[columns].assign(same=5.0)
     assert "us_itr_f0" in linear.terms and "same" not in linear.terms
     np.testing.assert_allclose(linear.of(new), model.decision_function(new), atol=1e-12)

@@ -21,13 +21,15 @@ from annulus.modelling.fitting import (
     predict,
 )
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.signature import RadScore, cross_fit, stratified_folds
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.signature import cross_fit, stratified_folds
 from annulus.modelling.threshold import youden
 
 # Smaller than a study's, so that the canary fits some 2000 paths in half a minute. One region's
 # signature takes its penalty by cross-validation, which on noise mostly selects nothing; the other
 # always takes the weakest penalty, so that it overfits as badly as it can.
-LASSO = {"folds": 3, "penalties": 8, "smallest_ratio": 0.25}
+LASSO = {"folds": 3, "count": 8, "smallest_ratio": 0.25}
+STEPS = ["impute", "variance", "scale"]
 RULES = {"itr": "weakest", "ptr": "minimum"}
 OUTER, TRAINED, TESTED, FEATURES, PERMUTATIONS = 3, 84, 60, 150, 20
 
@@ -51,7 +53,8 @@ def fit_all(training, seed):
             training,
             roi,
             training.feature_columns(["us"], roi),
-            LASSO | {"penalty": rule},
+            {"steps": STEPS, "model": {"lasso": LASSO | {"penalty": rule}}},
+            stratified_folds(training.outcome.to_numpy(), OUTER, seed),
             OUTER,
             seed,
             True,
@@ -144,11 +147,13 @@ def small(seed=0, n=42, p=6):
 
 
 def quick():
-    return RadScore(folds=3, count=8, smallest_ratio=0.1, seed=5)
+    lasso = {"folds": 3, "count": 8, "smallest_ratio": 0.1}
+    return build_pipeline({"steps": STEPS, "model": {"lasso": lasso}}, 5)
 
 
 def scores_of(X, y, nested=True):
-    return cross_fit(quick(), X, y, 3, 5, nested).scores.set_index(["outer_set", "patient_id"])
+    folds = signature.stratified_folds(y, 3, 5)
+    return cross_fit(quick(), X, y, folds, 3, 5, nested).scores.set_index(["outer_set", "patient_id"])
 
 
 def fix_folds(monkeypatch, y):
@@ -227,7 +232,7 @@ def test_a_combined_models_out_of_fold_score_is_free_of_the_patients_outcome(mon
     clinical = pd.DataFrame({"age_years": np.linspace(30, 80, len(y))}, index=X.index)
 
     def held_out(outcome):
-        table = cross_fit(quick(), X, outcome, 3, 5, True).scores
+        table = cross_fit(quick(), X, outcome, folds, 3, 5, True).scores
         series = pd.Series(outcome, index=X.index)
         return out_of_fold({"itr": table}, clinical, series, folds)
 
@@ -263,7 +268,8 @@ def test_a_signature_that_selects_nothing_gets_no_weight_in_a_combined_model():
     y = np.random.default_rng(0).permutation(np.resize([1.0, 0.0, 0.0], 83))
     names = pd.Index([f"P{i:02d}" for i in range(83)], name="patient_id")
     features = pd.DataFrame({"us_itr_f0": 1.0}, index=names)
-    crossed = cross_fit(RadScore(folds=3, count=10, seed=1), features, y, 5, 1, nested=True).scores
+    model = build_pipeline({"steps": STEPS, "model": {"lasso": {"folds": 3, "count": 10}}}, 1)
+    crossed = cross_fit(model, features, y, stratified_folds(y, 5, 1), 5, 1, nested=True).scores
     assert crossed["intercept"].nunique() > 1
     assert (crossed["score"] == 0.0).all()
     fitted = fit_combined_model(

@@ -18,6 +18,7 @@ from annulus import codehash
 from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
 from annulus.errors import StudyError
+from annulus.modelling.plan import carried_columns, step_names
 from annulus.simulation import roster
 
 
@@ -85,7 +86,7 @@ def needed_columns():
     """Return the columns of the participants table that the study uses."""
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
-    needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
+    needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
     needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[split["by"]]
     return sorted(set(needed))
 
@@ -93,6 +94,12 @@ def needed_columns():
 def clinical_variables():
     """Return every clinical variable that some model may use."""
     return sorted({variable for task in TASKS for variable in task_variables(task)})
+
+
+def predictor_columns():
+    """Return the columns of participants that stand beside the features: variables, centres, covariates."""
+    carried = {name for task in TASKS.values() for name in carried_columns(task["signature"])}
+    return sorted(carried.union(clinical_variables()))
 
 
 def task_variables(task):
@@ -216,6 +223,12 @@ def drawn_regions():
 def stability_files(wildcards):
     """Return the table of stability of a study that asks for it."""
     return [f"{RESULTS}/features/stability.csv"] if STABILITY else []
+
+
+def signature_stability(wildcards):
+    """Return the table of stability for signatures that are kept to stable features."""
+    wanted = "stability" in step_names(TASKS[wildcards.task]["signature"])
+    return stability_files(wildcards) if wanted else []
 
 
 def habitat_files(wildcards):

@@ -60,7 +60,7 @@ rule share_out:
     conda:
         "../../envs/annulus.yaml"
     params:
-        clinical=clinical_variables(),
+        clinical=predictor_columns(),
         tasks=OUTCOMES,
         code=code_of("share_out.py"),
     script:

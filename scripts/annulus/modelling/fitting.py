@@ -20,15 +20,22 @@ from annulus.modelling.combined import (
     out_of_fold_clinical,
     probability,
 )
-from annulus.modelling.frozen import FrozenModel, Linear, rad_score
-from annulus.modelling.signature import RadScore, cross_fit, freeze_signature, stratified_folds
+from annulus.modelling.frozen import FrozenModel, Linear, Scorer, rad_score
+from annulus.modelling.penalised import PenalisedLogistic
+from annulus.modelling.pipeline import build_pipeline, choice_table, chosen_estimator, selection_table
+from annulus.modelling.plan import carried_columns
+from annulus.modelling.signature import Split, cross_fit, stratified_folds
+from annulus.modelling.steps import lower_bounds
 from annulus.modelling.threshold import YOUDEN, youden
+from annulus.tables import read_csv
 
 logger = logging.getLogger(__name__)
 
 SELECTION_COLUMNS = [
     "model", "column", "step_removed", "statistic", "coefficient", "selection_frequency",
 ]  # fmt: skip
+PATH_COLUMNS = ["column", "penalty", "coefficient"]
+CV_COLUMNS = ["penalty", "deviance", "standard_error", "selected", "chosen", "rule"]
 TRAINING_COLUMNS = [
     "patient_id", "linear_predictor", "probability", "probability_out_of_fold",
 ]  # fmt: skip
@@ -62,7 +69,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A frozen model with its tables; ``path``, ``cv`` and ``cross_fitted`` are a signature's."""
+    """A frozen model with its tables; ``path`` and those after it are a signature's."""
 
     model: FrozenModel
     selection: pd.DataFrame
@@ -71,6 +78,7 @@ class Fitted:
     path: pd.DataFrame = field(default_factory=pd.DataFrame)
     cv: pd.DataFrame = field(default_factory=pd.DataFrame)
     cross_fitted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choice: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_training(predictors: str, outcomes: str, task: str) -> Training:
@@ -80,49 +88,57 @@ def read_training(predictors: str, outcomes: str, task: str) -> Training:
     return Training(table.loc[known.index], known)
 
 
+def read_lower_bounds(stability: Sequence[str]) -> dict[str, float] | None:
+    """Read the lower ICC bounds of features from the table of stability, where there is one."""
+    return lower_bounds(read_csv(stability[0])) if stability else None
+
+
 def fit_signature(
     training: Training,
     roi: str,
     columns: list[str],
-    lasso: Mapping[str, Any],
-    outer_folds: int,
+    signature: Mapping[str, Any],
+    outer: Sequence[Split],
+    inner_folds: int,
     seed: int,
     nested: bool,
+    lower: Mapping[str, float] | None = None,
 ) -> Fitted:
-    """Fit and freeze the signature of one region.
+    """Fit and freeze the signature of one region, out-of-fold over the ``outer`` folds.
 
-    ``nested`` also cross-fits it inside every outer fold, which combined models need.
+    ``signature`` has its ``steps`` and ``model`` (:func:`annulus.modelling.pipeline.build_pipeline`);
+    ``lower`` are the lower ICC bounds for the step ``stability``. ``nested`` also cross-fits it inside every
+    outer fold, in ``inner_folds``, which combined models need.
     """
-    features, y = training.predictors[columns], training.outcome.to_numpy()
-    model = RadScore(
-        folds=lasso["folds"],
-        penalty=lasso["penalty"],
-        count=lasso["penalties"],
-        smallest_ratio=lasso["smallest_ratio"],
-        seed=seed,
-    )
-    crossed = cross_fit(model, features, y, outer_folds, seed, nested)
+    features = training.predictors[columns + list(carried_columns(signature))]
+    y = training.outcome.to_numpy()
+    model = build_pipeline(signature, seed, lower)
+    scores = cross_fit(model, features, y, outer, inner_folds, seed, nested).scores
     model.fit(features, y)
-    linear = freeze_signature(model, columns)
-    scores = crossed.scores
+    scorer = model.freeze()
     own = scores[scores["outer_set"] == "all"].set_index("patient_id")
     overall = own["score"] + own["intercept"]
-    if model.chosen_ == len(model.path_.penalties) - 1 and linear.terms:
-        logger.warning("signature_%s: the smallest penalty of its path was chosen; extend the path", roi)
     name = f"signature_{roi}"
-    note = "" if linear.terms else "no feature was selected: the signature is its intercept"
+    path, cv = pd.DataFrame(columns=PATH_COLUMNS), pd.DataFrame(columns=CV_COLUMNS)
+    fitted = chosen_estimator(model)
+    if isinstance(fitted, PenalisedLogistic):
+        path, cv = _path_table(fitted), _cv_table(fitted)
+        if fitted.chosen_ == len(fitted.path_.penalties) - 1 and scorer.terms:
+            logger.warning("%s: the smallest penalty of its path was chosen; extend the path", name)
+    note = "" if scorer.terms else "no feature was selected: the signature is its intercept"
     frozen, table = _freeze(
-        name, "signature", linear, linear.of(features), overall, training,
-        features[list(linear.terms)], note,
+        name, "signature", scorer, scorer.of(features), overall, training,
+        features[list(scorer.terms)], note,
     )  # fmt: skip
     return Fitted(
         model=frozen,
-        selection=_signature_selection(name, model, columns),
+        selection=selection_table(fitted).assign(model=name).reindex(columns=SELECTION_COLUMNS),
         odds_ratios=pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
         training=table,
-        path=_path_table(model, columns),
-        cv=_cv_table(model),
+        path=path,
+        cv=cv,
         cross_fitted=scores,
+        choice=choice_table(model),
     )
 
 
@@ -227,14 +243,14 @@ def predict(models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str
 def _freeze(
     name: str,
     kind: str,
-    linear: Linear,
+    linear: Scorer,
     apparent: np.ndarray,
     out_of_fold_scores: pd.Series,
     training: Training,
     ranges: pd.DataFrame,
     reason: str = "",
     clinical: tuple[str, ...] = (),
-    signatures: Mapping[str, Linear] | None = None,
+    signatures: Mapping[str, Scorer] | None = None,
 ) -> tuple[FrozenModel, pd.DataFrame]:
     """Choose the cut-off on out-of-fold predictions and put the frozen model together."""
     held_out = probability(out_of_fold_scores.reindex(training.outcome.index))
@@ -268,7 +284,7 @@ def _own_scores(cross_fitted: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series
     }
 
 
-def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Linear]) -> Linear:
+def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Scorer]) -> Linear:
     """Take the frozen signatures' intercepts off their scores, as cross-fitted scores have none."""
     origin = {rad_score(roi): signature.intercept for roi, signature in signatures.items()}
     shift = tuple(origin.get(term, 0.0) for term in linear.terms)
@@ -290,29 +306,21 @@ def _combined_selection(
     ).reindex(columns=SELECTION_COLUMNS)
 
 
-def _signature_selection(name: str, model: RadScore, columns: list[str]) -> pd.DataFrame:
-    varies = model.preprocessing_["variance"].varies_
-    removed = np.where(~varies, "variance", np.where(model.coef_ == 0, "lasso", ""))
-    table = pd.DataFrame(
-        {"model": name, "column": columns, "step_removed": removed, "coefficient": model.coef_}
-    )
-    return table.reindex(columns=SELECTION_COLUMNS)
-
-
-def _path_table(model: RadScore, columns: list[str]) -> pd.DataFrame:
+def _path_table(model: PenalisedLogistic) -> pd.DataFrame:
     """Coefficients along the path, of the features that ever have one down to the chosen penalty."""
     coefficients = model.path_.coefficients
     ever = np.flatnonzero((coefficients[: model.chosen_ + 1] != 0).any(axis=0))
     return pd.DataFrame(
         {
-            "column": np.repeat([columns[i] for i in ever], len(model.path_.penalties)),
+            "column": np.repeat([model.names_[i] for i in ever], len(model.path_.penalties)),
             "penalty": np.tile(model.path_.penalties, len(ever)),
             "coefficient": coefficients[:, ever].T.ravel(),
-        }
+        },
+        columns=PATH_COLUMNS,
     )
 
 
-def _cv_table(model: RadScore) -> pd.DataFrame:
+def _cv_table(model: PenalisedLogistic) -> pd.DataFrame:
     found = model.cross_validation_
     table = pd.DataFrame(
         {
@@ -326,4 +334,4 @@ def _cv_table(model: RadScore) -> pd.DataFrame:
     rules = {found.minimum: ["minimum"]}
     rules.setdefault(found.one_se, []).append("one_se")
     table["rule"] = [";".join(rules.get(i, [])) for i in range(len(table))]
-    return table
+    return table[CV_COLUMNS]
