@@ -118,7 +118,7 @@ def small_design() -> dict:
                 "positive": ["positive"],
                 "negative": ["negative"],
                 "signatures": ["itr", "ptr5"],
-                "lasso": {"folds": 4, "penalties": 20, "smallest_ratio": 0.2},
+                "signature": {"model": {"lasso": {"folds": 4, "count": 20, "smallest_ratio": 0.2}}},
                 "outer_folds": 3,
                 "clinical": {"candidates": ["tumor_diameter_mm", "age_years"], "entry_p": 0.99},
                 "combined": {

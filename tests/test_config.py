@@ -90,15 +90,13 @@ def test_every_key_of_a_schema_is_described(path):
 
 
 def test_defaults_of_the_schema_are_filled_in_at_every_depth(folders, design):
-    del task(design)["lasso"]
+    del task(design)["signature"]
     del design["qc"]
     study = load(design, folders)
     assert study.design["qc"]["minimum_voxels"] == 50
     assert study.design["qc"]["maximum_lost_share"] == 0.2
     assert study.design["regions"]["rois"]["ptr5"]["inner"] == 0
-    assert task(study.design)["lasso"] == {
-        "folds": 10, "penalty": "minimum", "penalties": 100, "smallest_ratio": 0.01,
-    }  # fmt: skip
+    assert task(study.design)["signature"] == {"steps": ["impute", "variance", "scale"], "model": "lasso"}
     assert task(study.design)["combined"]["radiomics"]["clinical"] == []
     assert study.imaging["cem_low_energy"]["normalise_within"] == "tissue"
 
@@ -185,7 +183,8 @@ def test_a_misspelt_key_on_the_command_line_is_refused(refused):
     ("place", "key", "nearest"),
     [
         (("tasks", "her2_fish"), "outcomes", "outcome"),
-        (("tasks", "her2_fish", "lasso"), "fold", "folds"),
+        (("tasks", "her2_fish", "signature"), "step", "steps"),
+        (("tasks", "her2_fish", "signature", "model", "lasso"), "fold", "folds"),
         (("tasks", "her2_fish", "clinical"), "candidate", "candidates"),
         (("tasks", "her2_fish", "combined", "radiomics"), "signature", "signatures"),
         (("tasks", "her2_fish", "decision"), "threshold", "thresholds"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from glum import GeneralizedLinearRegressor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import ConvergenceWarning
@@ -93,9 +94,16 @@ def test_many_features_have_the_path_of_glum(ratio):
     fast = descent.fit_path(X, y, penalties, l1_ratio=ratio)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        slow = lasso.fit_path(X, y, penalties, l1_ratio=ratio)
-    np.testing.assert_allclose(fast.coefficients, slow.coefficients, atol=1e-6)
-    np.testing.assert_allclose(fast.intercepts, slow.intercepts, atol=1e-6)
+        slow = GeneralizedLinearRegressor(
+            family="binomial",
+            l1_ratio=ratio,
+            alpha_search=True,
+            alpha=list(penalties),
+            gradient_tol=lasso.FINAL,
+            max_iter=1000,
+        ).fit(X, y)
+    np.testing.assert_allclose(fast.coefficients, slow.coef_path_, atol=1e-6)
+    np.testing.assert_allclose(fast.intercepts, slow.intercept_path_, atol=1e-6)
 
 
 def test_penalties_above_the_largest_select_nothing():

@@ -13,12 +13,17 @@ from hypothesis import strategies as st
 from annulus.clinical.encoding import encode, terms_of
 from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
-from annulus.modelling.fitting import Training, fit_combined_model, fit_signature, predict
+from annulus.modelling.fitting import Training, fit_combined_model, fit_signature, freezing_for, predict
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.signature import RadScore, freeze_signature
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.threshold import CutOff
 
 FINITE = st.floats(-1e6, 1e6)
 COLUMNS = columns_of("participants")
+SIGNATURE = {
+    "steps": ["impute", "variance", "scale"],
+    "model": {"lasso": {"folds": 3, "count": 10, "smallest_ratio": 0.1}},
+}
 ITR = Linear(0.25, ("us_itr_a", "us_itr_b"), (1.5, -2.0), (10.0, 0.0), (9.0, 1.0), (2.0, 0.5))
 COMBINED = FrozenModel(
     name="nomogram",
@@ -34,8 +39,7 @@ COMBINED = FrozenModel(
     ),
     clinical=("age_years", "menopausal_status", "breast_density"),
     signatures={"itr": ITR},
-    threshold=0.4,
-    threshold_rule="a rule",
+    cut_off=CutOff(0.4, "a rule", 0.3, 0.5),
     training={"n": 3, "ranges": {"age_years": [40.0, 60.0]}},
 )  # fmt: skip
 
@@ -68,14 +72,14 @@ def training(n=60, seed=0):
 @functools.cache
 def fitted():
     data = training()
-    lasso = {"folds": 3, "penalty": "minimum", "penalties": 10, "smallest_ratio": 0.1}
+    freezing = freezing_for(data, 3, {"rule": "youden"}, 1)
     parts = {
-        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), lasso, 3, 1, True)
+        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), SIGNATURE, 3, True, freezing)
         for roi in ("itr", "ptr")
     }
     combined = fit_combined_model(
         data, "nomogram", {roi: part.model for roi, part in parts.items()},
-        {roi: part.cross_fitted for roi, part in parts.items()}, ["age_years"], 3, 1,
+        {roi: part.cross_fitted for roi, part in parts.items()}, ["age_years"], freezing,
     )  # fmt: skip
     return data, parts, combined
 
@@ -106,7 +110,7 @@ def test_the_training_table_holds_the_frozen_models_scores():
 def test_the_threshold_is_an_out_of_fold_probability():
     _, parts, combined = fitted()
     for part in (*parts.values(), combined):
-        assert part.model.threshold in part.training["probability_out_of_fold"].to_list()
+        assert part.model.cut_off.value in part.training["probability_out_of_fold"].to_list()
 
 
 def test_a_combined_models_coefficients_come_from_cross_fitted_scores():
@@ -127,7 +131,7 @@ def test_a_combined_models_coefficients_come_from_cross_fitted_scores():
 def test_no_model_survives_json_with_its_reason():
     model = FrozenModel("clinical", "clinical", None, "no variable survived")
     found = through_json(model)
-    assert (found.linear, found.reason, found.threshold) == (None, "no variable survived", None)
+    assert (found.linear, found.reason, found.cut_off) == (None, "no variable survived", None)
     with pytest.raises(ValueError, match="no variable survived"):
         found.score(patients(), COLUMNS)
 
@@ -201,8 +205,8 @@ def test_a_frozen_signature_scores_as_the_estimator():
     data = training()
     columns = data.feature_columns(["us"], "itr")
     X = data.predictors[columns].assign(same=4.0)
-    model = RadScore(folds=3, count=10, smallest_ratio=0.1).fit(X, data.outcome.to_numpy())
-    linear = freeze_signature(model, X.columns)
+    model = build_pipeline(SIGNATURE, 0).fit(X, data.outcome.to_numpy())
+    linear = model.freeze()
     new = training(seed=9).predictors[columns].assign(same=5.0)
     assert "us_itr_f0" in linear.terms and "same" not in linear.terms
     np.testing.assert_allclose(linear.of(new), model.decision_function(new), atol=1e-12)

@@ -14,20 +14,24 @@ from annulus.evaluation.performance import performance
 from annulus.modelling import combined, fitting, lasso, signature
 from annulus.modelling.combined import out_of_fold
 from annulus.modelling.fitting import (
+    Freezing,
     Training,
     fit_clinical_model,
     fit_combined_model,
     fit_signature,
+    freezing_for,
     predict,
 )
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.signature import RadScore, cross_fit, stratified_folds
-from annulus.modelling.threshold import youden
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.signature import cross_fit, stratified_folds
+from annulus.modelling.threshold import CutOff, youden
 
 # Smaller than a study's, so that the canary fits some 2000 paths in half a minute. One region's
 # signature takes its penalty by cross-validation, which on noise mostly selects nothing; the other
 # always takes the weakest penalty, so that it overfits as badly as it can.
-LASSO = {"folds": 3, "penalties": 8, "smallest_ratio": 0.25}
+LASSO = {"folds": 3, "count": 8, "smallest_ratio": 0.25}
+STEPS = ["impute", "variance", "scale"]
 RULES = {"itr": "weakest", "ptr": "minimum"}
 OUTER, TRAINED, TESTED, FEATURES, PERMUTATIONS = 3, 84, 60, 150, 20
 
@@ -46,23 +50,24 @@ def noise_table():
 
 
 def fit_all(training, seed):
+    freezing = freezing_for(training, OUTER, {"rule": "youden"}, seed)
     parts = {
         roi: fit_signature(
             training,
             roi,
             training.feature_columns(["us"], roi),
-            LASSO | {"penalty": rule},
+            {"steps": STEPS, "model": {"lasso": LASSO | {"penalty": rule}}},
             OUTER,
-            seed,
             True,
+            freezing,
         )
         for roi, rule in RULES.items()
     }
     models = {roi: part.model for roi, part in parts.items()}
     crossed = {roi: part.cross_fitted for roi, part in parts.items()}
-    radiomics = fit_combined_model(training, "radiomics", models, crossed, [], OUTER, seed)
+    radiomics = fit_combined_model(training, "radiomics", models, crossed, [], freezing)
     candidates = ["age_years", "tumor_diameter_mm", "menopausal_status"]
-    clinical = fit_clinical_model(training, candidates, 0.5, OUTER, seed)
+    clinical = fit_clinical_model(training, candidates, 0.5, 0.5, freezing)
     return [*parts.values(), radiomics, clinical]
 
 
@@ -144,11 +149,13 @@ def small(seed=0, n=42, p=6):
 
 
 def quick():
-    return RadScore(folds=3, count=8, smallest_ratio=0.1, seed=5)
+    lasso = {"folds": 3, "count": 8, "smallest_ratio": 0.1}
+    return build_pipeline({"steps": STEPS, "model": {"lasso": lasso}}, 5)
 
 
 def scores_of(X, y, nested=True):
-    return cross_fit(quick(), X, y, 3, 5, nested).scores.set_index(["outer_set", "patient_id"])
+    folds = signature.stratified_folds(y, 3, 5)
+    return cross_fit(quick(), X, y, folds, 3, 5, nested).scores.set_index(["outer_set", "patient_id"])
 
 
 def fix_folds(monkeypatch, y):
@@ -227,7 +234,7 @@ def test_a_combined_models_out_of_fold_score_is_free_of_the_patients_outcome(mon
     clinical = pd.DataFrame({"age_years": np.linspace(30, 80, len(y))}, index=X.index)
 
     def held_out(outcome):
-        table = cross_fit(quick(), X, outcome, 3, 5, True).scores
+        table = cross_fit(quick(), X, outcome, folds, 3, 5, True).scores
         series = pd.Series(outcome, index=X.index)
         return out_of_fold({"itr": table}, clinical, series, folds)
 
@@ -247,7 +254,9 @@ def test_a_clinical_models_out_of_fold_score_is_free_of_the_patients_outcome(mon
 
     def held_out(outcome):
         training = Training(table, pd.Series(outcome, index=table.index))
-        fitted = fit_clinical_model(training, ["age_years"], 0.2, 3, 5)
+        fitted = fit_clinical_model(
+            training, ["age_years"], 0.2, 0.2, freezing_for(training, 3, {"rule": "youden"}, 5)
+        )
         return fitted.training["probability_out_of_fold"]
 
     flipped = y.copy()
@@ -263,7 +272,8 @@ def test_a_signature_that_selects_nothing_gets_no_weight_in_a_combined_model():
     y = np.random.default_rng(0).permutation(np.resize([1.0, 0.0, 0.0], 83))
     names = pd.Index([f"P{i:02d}" for i in range(83)], name="patient_id")
     features = pd.DataFrame({"us_itr_f0": 1.0}, index=names)
-    crossed = cross_fit(RadScore(folds=3, count=10, seed=1), features, y, 5, 1, nested=True).scores
+    model = build_pipeline({"steps": STEPS, "model": {"lasso": {"folds": 3, "count": 10}}}, 1)
+    crossed = cross_fit(model, features, y, stratified_folds(y, 5, 1), 5, 1, nested=True).scores
     assert crossed["intercept"].nunique() > 1
     assert (crossed["score"] == 0.0).all()
     fitted = fit_combined_model(
@@ -276,18 +286,16 @@ def test_a_signature_that_selects_nothing_gets_no_weight_in_a_combined_model():
         },
         {"itr": crossed},
         [],
-        5,
-        1,
+        Freezing(stratified_folds(y, 5, 1), "youden", None, 1),
     )
     assert fitted.model.linear is None
     assert "none of its terms varies" in fitted.model.reason
 
 
 def test_a_patient_without_a_cross_fitted_score_is_not_silently_imputed():
-    scores = {"itr": pd.Series([0.1, 0.2], index=["a", "b"])}
     clinical = pd.DataFrame({"age_years": [50.0, 60.0, 70.0]}, index=["a", "b", "c"])
     with pytest.raises((KeyError, ValueError)):
-        combined.combined_terms(scores, clinical, ["a", "b", "c"])
+        combined.combined_terms({"itr": np.array([0.1, 0.2])}, clinical)
 
 
 # ---- the cut-off ----
@@ -309,7 +317,7 @@ def test_training_rows_say_that_their_cut_off_was_chosen_on_them():
             "probability_out_of_fold": p,
         }
     )
-    found = performance(table, {"m": cut}, {}, {}, synthetic=False).set_index("metric")
+    found = performance(table, {"m": CutOff(cut, "a rule")}, {}, {}, synthetic=False).set_index("metric")
     assert found.loc[["sensitivity", "specificity"], "estimate"].sum() > 1.1
     assert "cut-off" in found.loc["sensitivity", "note"]
 

@@ -145,7 +145,7 @@ DESIGN = {
             "positive": [1],
             "negative": [0],
             "signatures": ["whole", "habitats"],
-            "lasso": {"folds": 3, "penalties": 10, "smallest_ratio": 0.3},
+            "signature": {"model": {"lasso": {"folds": 3, "count": 10, "smallest_ratio": 0.3}}},
             "outer_folds": 3,
             "combined": {"radiomics": {"signatures": ["whole", "habitats"]}},
             "decision": {"description": "treat", "thresholds": [0.1, 0.6]},

@@ -11,7 +11,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
-from annulus.modelling.baselines import LogisticTerms
+from annulus.modelling.clinical import fit_terms
+from annulus.modelling.combined import probability
 from annulus.modelling.logistic import NotEstimable
 from annulus.modelling.optimism import RefitClone, bootstrap_optimism, performance, resamples
 from annulus.modelling.pipeline import build_pipeline, build_preparation
@@ -20,6 +21,14 @@ ROOT = Path(__file__).parents[1]
 ORACLE = ROOT / "tests" / "oracle"
 SHARED = ROOT.parent / "shared" / "oracle"
 TERMS = ["age", "size", "er", "ki67", "rad"]
+
+
+def logistic(table, outcome):
+    """Refit a logistic regression on all columns."""
+    _, linear, reason = fit_terms(table, outcome)
+    if linear is None:
+        raise NotEstimable(reason)
+    return lambda others: probability(linear.of(others))
 
 
 def shared(name):
@@ -44,9 +53,7 @@ def test_with_rs_resamples_the_numbers_are_those_of_rms():
     table = pd.read_csv(shared("rms_valprob_example.csv"))
     rows = pd.read_csv(shared("boot_idx_200x200.csv")).to_numpy() - 1
     wanted = json.loads(shared("oracle2.json").read_text())["boot_optimism"]
-    found = bootstrap_optimism(
-        RefitClone(LogisticTerms()), table[["x1", "x2", "x3"]], table["y"].to_numpy(), rows
-    )
+    found = bootstrap_optimism(logistic, table[["x1", "x2", "x3"]], table["y"].to_numpy(), rows)
     numbers = found.table.set_index("measure")
     assert numbers.loc["auc", "apparent"] == pytest.approx(wanted["apparent_auc"], rel=1e-10)
     assert numbers.loc["auc", "optimism"] == pytest.approx(wanted["opt_auc"], rel=1e-8)
@@ -68,7 +75,7 @@ def test_the_synthetic_cohort_has_the_numbers_of_rms():
     table = table[table["cohort"] == "train"]
     rows = pd.read_csv(shared("synthetic/boot_idx.csv"), header=None).to_numpy() - 1
     wanted = json.loads((ORACLE / "expected.json").read_text())["boot"]
-    found = bootstrap_optimism(RefitClone(LogisticTerms()), table[TERMS], table["y"].to_numpy(), rows)
+    found = bootstrap_optimism(logistic, table[TERMS], table["y"].to_numpy(), rows)
     numbers = found.table.set_index("measure")
     assert numbers.loc["auc", "apparent"] == pytest.approx(wanted["auc_app"], rel=1e-10)
     assert numbers.loc["auc", "optimism"] == pytest.approx(wanted["auc_opt"], rel=1e-8)
@@ -83,7 +90,7 @@ def test_refitting_the_whole_pipeline_takes_back_what_selection_pretended():
     whole = Pipeline([("prepare", select), ("model", LogisticRegression(C=np.inf))])
     chosen, rows = clone(select).fit(X, y).transform(X), resamples(y, 40, 1)
     found = bootstrap_optimism(RefitClone(whole), X, y, rows).table.set_index("measure")["corrected"]
-    last_step = bootstrap_optimism(RefitClone(LogisticTerms()), chosen, y, rows).table.set_index("measure")
+    last_step = bootstrap_optimism(logistic, chosen, y, rows).table.set_index("measure")
     # The features are noise. Resampling the last step alone believes nearly all of the apparent AUC; the
     # whole pipeline takes back more than twice as much, though, as resamples share patients with the cohort,
     # not all.
@@ -134,13 +141,9 @@ def test_a_resample_that_cannot_be_fitted_is_counted_and_left_out():
     def refit(table, outcome):
         if next(calls):
             raise NotEstimable("for the test")
-        return LogisticTerms(["f0"]).fit(table, outcome).predict_proba
+        return logistic(table[["f0"]], outcome)
 
-    def event(table, outcome):
-        fitted = refit(table, outcome)
-        return lambda part: fitted(part)[:, 1]
-
-    found = bootstrap_optimism(event, X, y, resamples(y, 3, 0))
+    found = bootstrap_optimism(refit, X, y, resamples(y, 3, 0))
     assert found.failed == 1 and (found.table["resamples"] == 2).all()
     assert found.table["corrected"].notna().all()
 

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from annulus.errors import StudyError
+from annulus.modelling.plan import step_names
 
 Settings = dict[str, Any]
 
@@ -262,6 +263,7 @@ def _refuse_contradictions(design: Settings) -> None:
                     f"tasks.{task}.signatures: the region {roi!r} is not known"
                     f"{_nearest(roi, signed)}. Known: {', '.join(signed)}."
                 )
+        lines += _signature_contradictions(task, plan["signature"], "stability" in design)
         for model, parts in plan["combined"].items():
             for roi in parts["signatures"]:
                 if roi not in plan["signatures"]:
@@ -308,6 +310,22 @@ def _split_contradictions(split: Settings) -> list[str]:
     if "cohorts" not in split:
         return [f"split.cohorts: a split by {split['by']} needs cohorts, one of them called train."]
     return [] if "train" in split["cohorts"] else ["split.cohorts: one of them must be called train."]
+
+
+def _signature_contradictions(task: str, signature: Settings, judged: bool) -> list[str]:
+    names = step_names(signature)
+    key, lines = f"tasks.{task}.signature.steps", []
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        lines.append(f"{key}: {', '.join(doubled)} stands there twice.")
+    if [name for name in names if name != "stability"][:1] != ["impute"]:
+        lines.append(
+            f"{key}: impute must come first; stability alone may stand before it. The others and the model "
+            "cannot do with missing features."
+        )
+    if "stability" in names and not judged:
+        lines.append(f"{key}: stability needs the study's key stability, which says how it is judged.")
+    return lines
 
 
 def _region_contradictions(design: Settings) -> list[str]:

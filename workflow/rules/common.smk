@@ -18,6 +18,7 @@ from annulus import codehash
 from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
 from annulus.errors import StudyError
+from annulus.modelling.plan import carried_columns, step_names
 from annulus.simulation import roster
 
 
@@ -92,12 +93,11 @@ def needed_columns():
     """Return the columns of the participants table that the study uses."""
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
-    needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
+    needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
     by_column = [split["column"]]
     needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"], "random": []}[
         split["by"]
     ]
-    needed += [DESIGN["centre"]] if "centre" in DESIGN else []
     return sorted(set(needed))
 
 
@@ -107,8 +107,10 @@ def clinical_variables():
 
 
 def predictor_columns():
-    """Return the columns of the participants table that predictors carry."""
-    return sorted({*clinical_variables(), *([DESIGN["centre"]] if "centre" in DESIGN else [])})
+    """Return the columns of participants that stand beside the features: variables, centres, covariates."""
+    carried = {name for task in TASKS.values() for name in carried_columns(task["signature"])}
+    centre = [DESIGN["centre"]] if "centre" in DESIGN else []
+    return sorted(carried.union(clinical_variables(), centre))
 
 
 def task_variables(task):
@@ -232,6 +234,12 @@ def drawn_regions():
 def stability_files(wildcards):
     """Return the table of stability of a study that asks for it."""
     return [f"{RESULTS}/features/stability.csv"] if STABILITY else []
+
+
+def signature_stability(wildcards):
+    """Return the table of stability for signatures that are kept to stable features."""
+    wanted = "stability" in step_names(TASKS[wildcards.task]["signature"])
+    return stability_files(wildcards) if wanted else []
 
 
 def habitat_files(wildcards):

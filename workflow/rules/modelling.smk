@@ -5,6 +5,7 @@ rule fit_signature:
     input:
         predictors="<results>/split/train/predictors.parquet",
         outcomes="<results>/split/train/outcomes.csv",
+        stability=signature_stability,
     output:
         model="<results>/models/{task}/signature_{roi}/model.json",
         selection="<results>/tasks/{task}/parts/signature_{roi}/selection.csv",
@@ -13,6 +14,7 @@ rule fit_signature:
         path="<results>/tasks/{task}/parts/signature_{roi}/path.csv",
         cv="<results>/tasks/{task}/parts/signature_{roi}/cv.csv",
         cross_fitted="<results>/tasks/{task}/parts/signature_{roi}/cross_fitted.csv",
+        choice="<results>/tasks/{task}/parts/signature_{roi}/choice.csv",
     log:
         "<logs>/fit_signature/{task}_{roi}.log",
     benchmark:
@@ -21,8 +23,9 @@ rule fit_signature:
         "../../envs/annulus.yaml"
     params:
         images=list(EXTRACTED),
-        lasso=from_task("lasso"),
+        signature=from_task("signature"),
         outer_folds=from_task("outer_folds"),
+        cut_off=from_task("cut_off"),
         nested=is_combined_signature,
         seed=DESIGN["seed"],
         synthetic=SIMULATED,

@@ -9,7 +9,7 @@ import pandas as pd
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
 from annulus.modelling.clinical import ClinicalModel, Fit, fit_terms, varying
-from annulus.modelling.frozen import FrozenModel, Linear, rad_score
+from annulus.modelling.frozen import FrozenModel, Linear, Scorer, rad_score
 from annulus.modelling.logistic import LogisticFit
 
 
@@ -32,7 +32,7 @@ def fit_combined(
     scores: Mapping[str, np.ndarray],
     encoded: pd.DataFrame,
     outcome: np.ndarray,
-    signatures: Mapping[str, Linear],
+    signatures: Mapping[str, Scorer],
     clinical: Sequence[str],
 ) -> CombinedModel:
     """Fit a combined model, to be scored by the frozen ``signatures``.
@@ -145,7 +145,7 @@ def log_odds(outcome: np.ndarray) -> float:
     return float(np.log(prevalence / (1.0 - prevalence)))
 
 
-def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Linear]) -> Linear:
+def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Scorer]) -> Linear:
     """Take the frozen signatures' intercepts off their scores, as cross-fitted scores have none."""
     origin = {rad_score(roi): signature.intercept for roi, signature in signatures.items()}
     shift = tuple(origin.get(term, 0.0) for term in linear.terms)

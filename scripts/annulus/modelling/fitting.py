@@ -24,23 +24,28 @@ from annulus.modelling.combined import (
 from annulus.modelling.frozen import FrozenModel, Linear, rad_score
 from annulus.modelling.logistic import LogisticFit
 from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS, multivariable_rows, univariable_rows
-from annulus.modelling.signature import RadScore, cross_fit, freeze_signature, stratified_folds
+from annulus.modelling.penalised import PenalisedLogistic
+from annulus.modelling.pipeline import build_pipeline, choice_table, chosen_estimator, selection_table
+from annulus.modelling.plan import carried_columns
+from annulus.modelling.signature import Split, cross_fit, stratified_folds
 from annulus.modelling.split import LEFT_OUT
+from annulus.modelling.steps import lower_bounds
 from annulus.modelling.threshold import choose_cut_off
+from annulus.tables import read_csv
 
 logger = logging.getLogger(__name__)
 
 SELECTION_COLUMNS = [
     "model", "column", "step_removed", "statistic", "coefficient", "selection_frequency",
 ]  # fmt: skip
+PATH_COLUMNS = ["column", "penalty", "coefficient"]
+CV_COLUMNS = ["penalty", "deviance", "standard_error", "selected", "chosen", "rule"]
 TRAINING_COLUMNS = [
     "patient_id", "linear_predictor", "probability", "probability_out_of_fold",
 ]  # fmt: skip
 
 # Models of clinical variables, none of them selected, beside the one that selects.
 PRESPECIFIED = ("clinical_full", "volume", "size_clinical")
-
-Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Training:
         """Return the feature columns of one region, or of all habitats, over all images."""
         return feature_columns(self.predictors, images, roi)
 
-    def outer_folds(self, count: int, seed: int) -> Folds:
+    def outer_folds(self, count: int, seed: int) -> Sequence[Split]:
         """Return the outer folds: whole centres where these are held out, else ``count`` by outcome."""
         if self.left_out_together is None:
             return stratified_folds(self.outcome.to_numpy(), count, seed)
@@ -84,7 +89,7 @@ class Training:
 class Freezing:
     """What all models of a task share: outer folds, how the cut-off is chosen, and the seed."""
 
-    folds: Folds
+    folds: Sequence[Split]
     rule: str
     at: float | None
     seed: int
@@ -116,7 +121,7 @@ def freezing_for(training: Training, outer_folds: int, cut_off: Mapping[str, Any
 
 @dataclass(frozen=True)
 class Fitted:
-    """A frozen model with its tables; ``path``, ``cv`` and ``cross_fitted`` are a signature's."""
+    """A frozen model with its tables; ``path`` and those after it are a signature's."""
 
     model: FrozenModel
     selection: pd.DataFrame
@@ -125,6 +130,7 @@ class Fitted:
     path: pd.DataFrame = field(default_factory=pd.DataFrame)
     cv: pd.DataFrame = field(default_factory=pd.DataFrame)
     cross_fitted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choice: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_training(predictors: str, outcomes: str, task: str) -> Training:
@@ -135,48 +141,60 @@ def read_training(predictors: str, outcomes: str, task: str) -> Training:
     return Training(pd.read_parquet(predictors).set_index("patient_id").loc[table.index], table[task], centre)
 
 
+def signature_columns(features: Iterable[str], signature: Mapping[str, Any]) -> list[str]:
+    """Return the columns that a signature is fitted on: features, and what its steps need beside them."""
+    return [*features, *carried_columns(signature)]
+
+
+def read_lower_bounds(stability: Sequence[str]) -> dict[str, float] | None:
+    """Read the lower ICC bounds of features from the table of stability, where there is one."""
+    return lower_bounds(read_csv(stability[0])) if stability else None
+
+
 def fit_signature(
     training: Training,
     roi: str,
     columns: list[str],
-    lasso: Mapping[str, Any],
+    signature: Mapping[str, Any],
     inner_folds: int,
     nested: bool,
     freezing: Freezing,
+    lower: Mapping[str, float] | None = None,
 ) -> Fitted:
     """Fit and freeze the signature of one region.
 
-    ``nested`` also cross-fits it inside every outer fold, which combined models need.
+    ``signature`` has its ``steps`` and ``model`` (:func:`annulus.modelling.pipeline.build_pipeline`);
+    ``lower`` are the lower ICC bounds for the step ``stability``. ``nested`` also cross-fits it inside every
+    outer fold, in ``inner_folds``, which combined models need.
     """
-    features, y = training.predictors[columns], training.outcome.to_numpy()
-    model = RadScore(
-        folds=lasso["folds"],
-        penalty=lasso["penalty"],
-        count=lasso["penalties"],
-        smallest_ratio=lasso["smallest_ratio"],
-        seed=freezing.seed,
-    )
-    crossed = cross_fit(model, features, y, inner_folds, freezing.seed, nested)
+    features = training.predictors[signature_columns(columns, signature)]
+    y = training.outcome.to_numpy()
+    model = build_pipeline(signature, freezing.seed, lower)
+    scores = cross_fit(model, features, y, freezing.folds, inner_folds, freezing.seed, nested).scores
     model.fit(features, y)
-    linear = freeze_signature(model, columns)
-    scores = crossed.scores
+    scorer = model.freeze()
     own = scores[scores["outer_set"] == "all"].set_index("patient_id")
     overall = own["score"] + own["intercept"]
-    if model.chosen_ == len(model.path_.penalties) - 1 and linear.terms:
-        logger.warning("signature_%s: the smallest penalty of its path was chosen; extend the path", roi)
     name = f"signature_{roi}"
-    note = "" if linear.terms else "no feature was selected: the signature is its intercept"
-    unfrozen = FrozenModel(name, "signature", linear, note)
-    ranges = features[list(linear.terms)]
-    frozen, table = _freeze(unfrozen, linear.of(features), overall, training, ranges, freezing)
+    path, cv = pd.DataFrame(columns=PATH_COLUMNS), pd.DataFrame(columns=CV_COLUMNS)
+    fitted = chosen_estimator(model)
+    if isinstance(fitted, PenalisedLogistic):
+        path, cv = _path_table(fitted), _cv_table(fitted)
+        if fitted.chosen_ == len(fitted.path_.penalties) - 1 and scorer.terms:
+            logger.warning("%s: the smallest penalty of its path was chosen; extend the path", name)
+    note = "" if scorer.terms else "no feature was selected: the signature is its intercept"
+    unfrozen = FrozenModel(name, "signature", scorer, note)
+    ranges = features[list(scorer.terms)]
+    frozen, table = _freeze(unfrozen, scorer.of(features), overall, training, ranges, freezing)
     return Fitted(
         model=frozen,
-        selection=_signature_selection(name, model, columns),
+        selection=selection_table(fitted).assign(model=name).reindex(columns=SELECTION_COLUMNS),
         odds_ratios=pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
         training=table,
-        path=_path_table(model, columns),
-        cv=_cv_table(model),
+        path=path,
+        cv=cv,
         cross_fitted=scores,
+        choice=choice_table(model),
     )
 
 
@@ -241,13 +259,14 @@ def fit_combined_model(
     frozen_signatures = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
     found = fit_combined(name, scores, encoded, y, frozen_signatures, clinical)
     model = found.model
-    selection = _combined_selection(name, [*found.terms, *found.dropped], found.dropped, model.linear)
-    if model.linear is None:
+    linear = model.linear if isinstance(model.linear, Linear) else None
+    selection = _combined_selection(name, [*found.terms, *found.dropped], found.dropped, linear)
+    if linear is None:
         return _unfitted(model, selection, pd.DataFrame())
     rad_scores = {rad_score(roi): linear.of(training.predictors) for roi, linear in model.signatures.items()}
-    apparent = encoded.assign(**rad_scores)[list(model.linear.terms)]
+    apparent = encoded.assign(**rad_scores)[list(linear.terms)]
     overall = out_of_fold(cross_fitted, encoded, training.outcome, freezing.folds)
-    frozen, table = _freeze(model, model.linear.of(apparent), overall, training, apparent, freezing)
+    frozen, table = _freeze(model, linear.of(apparent), overall, training, apparent, freezing)
     odds_ratios = multivariable_rows(found.terms, y, "Rad-scores are cross-fitted").assign(model=name)
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
 
@@ -353,29 +372,21 @@ def _combined_selection(
     ).reindex(columns=SELECTION_COLUMNS)
 
 
-def _signature_selection(name: str, model: RadScore, columns: list[str]) -> pd.DataFrame:
-    varies = model.preprocessing_["variance"].varies_
-    removed = np.where(~varies, "variance", np.where(model.coef_ == 0, "lasso", ""))
-    table = pd.DataFrame(
-        {"model": name, "column": columns, "step_removed": removed, "coefficient": model.coef_}
-    )
-    return table.reindex(columns=SELECTION_COLUMNS)
-
-
-def _path_table(model: RadScore, columns: list[str]) -> pd.DataFrame:
+def _path_table(model: PenalisedLogistic) -> pd.DataFrame:
     """Coefficients along the path, of the features that ever have one down to the chosen penalty."""
     coefficients = model.path_.coefficients
     ever = np.flatnonzero((coefficients[: model.chosen_ + 1] != 0).any(axis=0))
     return pd.DataFrame(
         {
-            "column": np.repeat([columns[i] for i in ever], len(model.path_.penalties)),
+            "column": np.repeat([model.names_[i] for i in ever], len(model.path_.penalties)),
             "penalty": np.tile(model.path_.penalties, len(ever)),
             "coefficient": coefficients[:, ever].T.ravel(),
-        }
+        },
+        columns=PATH_COLUMNS,
     )
 
 
-def _cv_table(model: RadScore) -> pd.DataFrame:
+def _cv_table(model: PenalisedLogistic) -> pd.DataFrame:
     found = model.cross_validation_
     table = pd.DataFrame(
         {
@@ -389,4 +400,4 @@ def _cv_table(model: RadScore) -> pd.DataFrame:
     rules = {found.minimum: ["minimum"]}
     rules.setdefault(found.one_se, []).append("one_se")
     table["rule"] = [";".join(rules.get(i, [])) for i in range(len(table))]
-    return table
+    return table[CV_COLUMNS]

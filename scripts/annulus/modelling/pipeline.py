@@ -15,8 +15,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.errors import StudyError
+from annulus.modelling.estimator import Estimator
 from annulus.modelling.harmonisation import Combat
 from annulus.modelling.penalised import PenalisedLogistic
+from annulus.modelling.plan import named
 from annulus.modelling.steps import (
     Correlation,
     Impute,
@@ -58,7 +60,7 @@ def build_pipeline(
     "scale"], "model": {"lasso": {"folds": 10}}}``. ``lower`` holds the lower ICC bounds that the step
     ``stability`` needs. Raises StudyError for an unknown step or setting.
     """
-    name, settings = _named(config.get("model", "lasso"))
+    name, settings = named(config.get("model", "lasso"))
     if name not in MODELS:
         raise StudyError(f"model: {name} is not one of {', '.join(MODELS)}.")
     _refuse_unknown(f"model.{name}", settings, PenalisedLogistic)
@@ -76,9 +78,9 @@ def build_preparation(plan: Plan, seed: int, lower: Mapping[str, float] | None =
     Centre and covariates of ``harmonise`` are columns of the table. Steps before it carry them along, and
     it takes them off.
     """
-    named = [_named(entry) for entry in plan]
-    names = [name for name, _ in named]
-    for name, settings in named:
+    entries = [named(entry) for entry in plan]
+    names = [name for name, _ in entries]
+    for name, settings in entries:
         if name not in STEPS:
             raise StudyError(f"steps: {name} is not one of {', '.join(STEPS)}.")
         _refuse_unknown(f"steps.{name}", settings, STEPS[name])
@@ -89,10 +91,10 @@ def build_preparation(plan: Plan, seed: int, lower: Mapping[str, float] | None =
         raise StudyError("steps: stability needs the study's `stability`, which is not configured.")
     carried: tuple[str, ...] = ()
     if "harmonise" in names:
-        combat = Combat(**_tuples(dict(named)["harmonise"]))
+        combat = Combat(**_tuples(dict(entries)["harmonise"]))
         carried = (combat.centre, *combat.covariates)
     steps = []
-    for name, settings in named:
+    for name, settings in entries:
         if name == "harmonise":
             steps.append((name, combat))
             carried = ()
@@ -123,6 +125,19 @@ def selected_features(fitted: BaseEstimator) -> tuple[str, ...]:
     return tuple(map(str, fitted.feature_names_in_))
 
 
+def chosen_estimator(model: Estimator) -> Estimator:
+    """Return the model itself, or of a fitted choice between models the one that was chosen."""
+    return model
+
+
+def choice_table(model: Estimator) -> pd.DataFrame:
+    """Models tried: ``learner``, ``deviance`` (cross-validated), ``standard_error`` and ``chosen``."""
+    deviance, error = model.deviance_
+    return pd.DataFrame(
+        {"learner": [model.kind_], "deviance": [deviance], "standard_error": [error], "chosen": [1]}
+    )
+
+
 def removed_by_step(prepare: Pipeline | TransformerMixin | None) -> pd.DataFrame:
     """Features that fitted steps removed, in order: ``column``, ``step_removed``, ``statistic``."""
     rows = []
@@ -132,33 +147,31 @@ def removed_by_step(prepare: Pipeline | TransformerMixin | None) -> pd.DataFrame
     return pd.DataFrame(rows, columns=["column", "step_removed", "statistic"])
 
 
-def selection_table(model: PenalisedLogistic) -> pd.DataFrame:
+def selection_table(model: Estimator) -> pd.DataFrame:
     """What became of every feature: ``column``, ``step_removed``, ``statistic``, ``coefficient`` (per SD).
 
-    ``step_removed`` is empty for the features of the signature, and ``lasso`` or ``elastic_net`` for
-    those that the model itself left out. Centre and covariates are no features.
+    ``step_removed`` is empty for the features of the signature, and the model's name for those that the
+    model itself left out. A model without coefficients has an importance as ``statistic``, if anything.
+    Centre and covariates are no features.
     """
-    check_is_fitted(model, "coef_")
+    check_is_fitted(model, "intercept_")
     removed = removed_by_step(model.prepare_).set_index("column")
-    coefficients = dict(zip(model.names_, model.coef_, strict=True))
-    kind = "lasso" if model.l1_ratio_ == 1.0 else "elastic_net"
+    selected, reached = set(model.selected_), set(model.names_)
+    importance = getattr(model, "importances_", {})
+    if isinstance(model, PenalisedLogistic):
+        coefficients = dict(zip(model.names_, map(float, model.coef_), strict=True))
+        otherwise = 0.0
+    else:
+        coefficients, otherwise = {}, np.nan
     rows = []
     for column in model.feature_names_in_:
-        if column in coefficients:
-            b = float(coefficients[column])
-            rows.append((column, "" if b else kind, np.nan, b))
+        b = coefficients.get(column, otherwise)
+        if column in reached:
+            kind = "" if column in selected else model.kind_
+            rows.append((column, kind, importance.get(column, np.nan), b))
         elif column in removed.index:
-            rows.append((column, *removed.loc[column, ["step_removed", "statistic"]], 0.0))
+            rows.append((column, *removed.loc[column, ["step_removed", "statistic"]], b))
     return pd.DataFrame(rows, columns=["column", "step_removed", "statistic", "coefficient"])
-
-
-def _named(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    if isinstance(entry, str):
-        return entry, {}
-    if len(entry) != 1:
-        raise StudyError(f"steps: {dict(entry)} should be one name with its settings.")
-    ((name, settings),) = entry.items()
-    return name, dict(settings or {})
 
 
 def _refuse_unknown(key: str, settings: Mapping[str, Any], kind: type[BaseEstimator]) -> None:

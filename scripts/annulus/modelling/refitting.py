@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedShuffleSplit
 
@@ -19,13 +18,15 @@ from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import columns_of
 from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
 from annulus.modelling.combined import fit_combined, log_odds, probability
-from annulus.modelling.fitting import Training, prespecified_variables, variables
+from annulus.modelling.estimator import Estimator
+from annulus.modelling.fitting import Training, prespecified_variables, signature_columns, variables
 from annulus.modelling.frozen import FrozenModel, Scorer
 from annulus.modelling.optimism import MEASURES, performance
 from annulus.modelling.pipeline import build_pipeline
-from annulus.modelling.signature import cross_fitted_scores, freeze_signature, patient_folds
+from annulus.modelling.signature import Split, cross_fitted_scores, patient_folds, reseeded
 
-Split = tuple[np.ndarray, np.ndarray]
+# Seeds between one refit and the next, of which cross-fitting uses some.
+STRIDE = 100
 
 ROUND_COLUMNS = ["model", "resample", "measure", "there", "here"]
 SPLIT_COLUMNS = ["model", "split", "auc"]
@@ -48,13 +49,14 @@ class TaskPlan:
     for combined models.
     """
 
-    signatures: Mapping[str, tuple[BaseEstimator, tuple[str, ...]]]
+    signatures: Mapping[str, tuple[Estimator, tuple[str, ...]]]
     clinical: tuple[str, ...]
     entry_p: float
     stay_p: float | None
     prespecified: tuple[str, ...]
     combined: Mapping[str, CombinedPlan]
     inner_folds: int
+    seed: int
 
 
 def task_plan(
@@ -73,7 +75,7 @@ def task_plan(
         signatures={
             roi: (
                 build_pipeline(settings["signature"], seed, lower),
-                tuple(signature_columns(training, images, roi, settings["signature"])),
+                tuple(signature_columns(training.feature_columns(images, roi), settings["signature"])),
             )
             for roi in settings["signatures"]
         },
@@ -86,6 +88,7 @@ def task_plan(
             for name, parts in settings["combined"].items()
         },
         inner_folds=settings["outer_folds"],
+        seed=seed,
     )
 
 
@@ -107,19 +110,22 @@ class Refitted:
         }
 
 
-def refit(table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, seed: int) -> Refitted:
-    """Fit all models of a task on the patients (rows) of ``table``, who may repeat in a resample."""
+def refit(table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, number: int) -> Refitted:
+    """Fit all models of a task on the patients (rows) of ``table``, who may repeat in a resample.
+
+    Every ``number`` has random folds of its own.
+    """
     y = np.asarray(outcome, dtype=float)
     crossed = {roi for parts in plan.combined.values() for roi in parts.signatures}
     signatures: dict[str, Scorer] = {}
     scores: dict[str, np.ndarray] = {}
     models: dict[str, FrozenModel] = {}
     for roi, (estimator, columns) in plan.signatures.items():
-        features, own = table[list(columns)], clone(estimator).set_params(seed=seed)
-        signatures[roi] = freeze_signature(clone(own).fit(features, y))
+        features, own = table[list(columns)], reseeded(estimator, STRIDE * number)
+        signatures[roi] = own.fit(features, y).freeze()
         models[f"signature_{roi}"] = FrozenModel(f"signature_{roi}", "signature", signatures[roi])
         if roi in crossed:
-            folds = patient_folds(table.index, y, plan.inner_folds, seed)
+            folds = patient_folds(table.index, y, plan.inner_folds, plan.seed + STRIDE * number)
             scores[roi] = cross_fitted_scores(own, features, y, folds)[0]
     for name, found in _variable_models(table, y, plan).items():
         models[name] = FrozenModel(name, "clinical", found.linear, found.reason, clinical=_recorded(found))
@@ -132,7 +138,7 @@ def refit(table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, seed: int) -
 
 
 def optimism_rounds(
-    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, resamples: Mapping[int, np.ndarray], seed: int
+    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, resamples: Mapping[int, np.ndarray]
 ) -> pd.DataFrame:
     """Refit on every resample (rows by its number) and judge the models there and on all patients here.
 
@@ -141,7 +147,7 @@ def optimism_rounds(
     y = np.asarray(outcome, dtype=float)
     rows = []
     for number, drawn in resamples.items():
-        found = refit(table.iloc[drawn], y[drawn], plan, seed + number + 1)
+        found = refit(table.iloc[drawn], y[drawn], plan, number + 1)
         there, here = found.probabilities(table.iloc[drawn]), found.probabilities(table)
         for model in found.models:
             own, others = performance(y[drawn], there[model]), performance(y, here[model])
@@ -156,7 +162,7 @@ def random_splits(outcome: np.ndarray, count: int, test_share: float, seed: int)
 
 
 def split_rounds(
-    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, splits: Mapping[int, Split], seed: int
+    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, splits: Mapping[int, Split]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Refit on one part of every split (by its number) and take the AUC in the other.
 
@@ -166,7 +172,7 @@ def split_rounds(
     y = np.asarray(outcome, dtype=float)
     areas, selected = [], []
     for number, (train, test) in splits.items():
-        found = refit(table.iloc[train], y[train], plan, seed + number + 1)
+        found = refit(table.iloc[train], y[train], plan, number + 1)
         for model, p in found.probabilities(table.iloc[test]).items():
             areas.append((model, number, float(roc_auc_score(y[test], p))))
             selected += [(model, number, column) for column in _selected(found.models[model])]
@@ -198,8 +204,3 @@ def _selected(model: FrozenModel) -> Iterable[str]:
     if model.linear is None:
         return ()
     return model.clinical if model.kind == "clinical" else model.linear.terms
-
-
-def batches(count: int, size: int) -> Sequence[range]:
-    """Share the numbers from 0 to ``count`` over batches of ``size``."""
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]

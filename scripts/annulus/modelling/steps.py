@@ -19,7 +19,7 @@ from sklearn.impute import IterativeImputer, SimpleImputer
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.errors import StudyError
-from annulus.tables import read_csv
+from annulus.modelling.frozen_steps import ChainedFill, FrozenStep, MedianFill, Regression, ZScore
 
 # A standard deviation this small beside the mean is rounding, not variation.
 ROUNDING = 1e-10
@@ -42,6 +42,14 @@ class Step(TransformerMixin, BaseEstimator):
         """Name the columns that come out: features, then carried columns."""
         check_is_fitted(self)
         return np.array([*self._kept(), *self.carried], dtype=object)
+
+    def freeze(self, kept: Sequence[str]) -> FrozenStep | None:
+        """Keep what bringing the features ``kept`` through this step needs; None for a step that selects."""
+        return None
+
+    def _places(self, kept: Sequence[str]) -> list[int]:
+        wanted = set(kept)
+        return [i for i, name in enumerate(Step._kept(self)) if name in wanted]
 
     def _kept(self) -> list[str]:
         apart = set(self.carried)
@@ -141,8 +149,42 @@ class Impute(Step):
         features = self._features(X)
         if not features.shape[1]:
             return self._with_carried(features, X)
-        filled = self.imputer_.transform(features.to_numpy(dtype=float, copy=True))
+        values = features.to_numpy(dtype=float, copy=True)
+        if isinstance(self.imputer_, IterativeImputer):
+            # Without a complete row scikit-learn stops at medians when a table holds nothing at all.
+            values = np.vstack([values, self.imputer_.initial_imputer_.statistics_])
+        filled = self.imputer_.transform(values)[: len(features)]
         return self._with_carried(pd.DataFrame(filled, features.index, features.columns), X)
+
+    def freeze(self, kept: Sequence[str]) -> MedianFill | ChainedFill:
+        """Keep the medians, or the regressions that lead to the features ``kept`` and their neighbours."""
+        check_is_fitted(self)
+        if isinstance(self.imputer_, SimpleImputer):
+            return self._medians(self._places(kept), self.imputer_)
+        needed, chain = set(self._places(kept)), []
+        for feature, neighbours, regression in reversed(self.imputer_.imputation_sequence_):
+            if feature in needed:
+                needed.update(map(int, neighbours))
+                chain.append((int(feature), neighbours, regression))
+        own = sorted(needed)
+        place = {column: i for i, column in enumerate(own)}
+        regressions = tuple(
+            Regression(
+                feature=place[feature],
+                neighbours=tuple(place[int(i)] for i in neighbours),
+                coefficients=tuple(regression.coef_.tolist()),
+                intercept=float(regression.intercept_),
+                lowest=_finite(self.imputer_.min_value[feature]),
+                highest=_finite(self.imputer_.max_value[feature]),
+            )
+            for feature, neighbours, regression in reversed(chain)
+        )
+        medians = self._medians(own, self.imputer_.initial_imputer_)
+        return ChainedFill(medians.features, medians.fill, regressions)
+
+    def _medians(self, own: list[int], imputer: SimpleImputer) -> MedianFill:
+        names = self._kept()
+        return MedianFill(tuple(names[i] for i in own), tuple(imputer.statistics_[own].tolist()))
 
     def _imputer(self, values: np.ndarray) -> SimpleImputer | IterativeImputer:
         if self.method == "median" or values.shape[1] < 2:
@@ -208,6 +250,13 @@ class Scale(Step):
         values = (self._numbers(features) - self.mean_) / np.where(self.varies_, self.sd_, 1.0)
         scaled = np.where(self.varies_, values, 0.0)
         return self._with_carried(pd.DataFrame(scaled, features.index, features.columns), X)
+
+    def freeze(self, kept: Sequence[str]) -> ZScore:
+        """Keep mean and standard deviation of the features ``kept``, no model having use of constant ones."""
+        check_is_fitted(self)
+        names, own = self._kept(), self._places(kept)
+        sd = np.where(self.varies_, self.sd_, 1.0)
+        return ZScore(tuple(names[i] for i in own), tuple(self.mean_[own].tolist()), tuple(sd[own].tolist()))
 
 
 class Variance(Selector):
@@ -340,11 +389,6 @@ def lower_bounds(stability: pd.DataFrame) -> dict[str, float]:
     return {str(name): float(bound) for name, bound in least.items()}
 
 
-def read_lower_bounds(paths: Sequence[str]) -> dict[str, float] | None:
-    """Read the lower ICC bounds from ``features/stability.csv``; None without it (no path)."""
-    return lower_bounds(read_csv(paths[0])) if paths else None
-
-
 def vary(values: np.ndarray) -> np.ndarray:
     """Mark the columns of ``values`` that differ between patients by more than rounding."""
     marked: np.ndarray = values.std(axis=0) > ROUNDING * np.maximum(np.abs(values.mean(axis=0)), 1e-300)
@@ -387,6 +431,10 @@ def _unit(values: np.ndarray) -> np.ndarray:
     varies = vary(values)
     unit: np.ndarray = np.where(varies, centred / np.where(varies, length, 1.0), 0.0)
     return unit
+
+
+def _finite(limit: float) -> float | None:
+    return float(limit) if np.isfinite(limit) else None
 
 
 def _outcome(outcome: np.ndarray | None) -> np.ndarray:
