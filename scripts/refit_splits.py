@@ -13,7 +13,7 @@ training = read_training(snakemake.input.predictors, snakemake.input.outcomes, t
 lower = read_lower_bounds(snakemake.input.stability)
 plan = task_plan(params.plan, training, params.images, lower, params.seed)
 outcome = training.outcome.to_numpy()
-splits = random_splits(outcome, params.splits, params.test_share, params.seed)
+splits = random_splits(outcome, params.splits, params.seed)
 batch = {number: splits[number] for number in params.numbers}
 areas, selected = split_rounds(training.predictors, outcome, plan, batch)
 write_csv(snakemake.output.areas, areas)

@@ -47,7 +47,6 @@ COMBINED = sorted({model for task in TASKS.values() for model in task["combined"
 
 # Models without selection that stand beside the study's own.
 PRESPECIFIED = ["clinical_full", "volume", "size_clinical"]
-RESAMPLING = DESIGN["resampling"]
 BATCH = 50
 OUTER_FOLDS = max(task["outer_folds"] for task in TASKS.values())
 SIZE_MEASURE = "voxels" if DESIGN["regions"].get("unit") in ("px", "fraction") else "volume_mm3"
@@ -292,17 +291,17 @@ def batch_files(wildcards, kind, count):
 
 def resample_files(wildcards):
     """Return a task's models refitted on bootstrap resamples, batch by batch."""
-    return batch_files(wildcards, "resamples", RESAMPLING["resamples"])
+    return batch_files(wildcards, "resamples", DESIGN["resamples"])
 
 
 def split_area_files(wildcards):
     """Return the AUCs of a task's models in repeated splits, batch by batch."""
-    return batch_files(wildcards, "splits", RESAMPLING["splits"])
+    return batch_files(wildcards, "splits", DESIGN["repeated_splits"])
 
 
 def split_selected_files(wildcards):
     """Return what a task's models selected in repeated splits, batch by batch."""
-    return batch_files(wildcards, "selected", RESAMPLING["splits"])
+    return batch_files(wildcards, "selected", DESIGN["repeated_splits"])
 
 
 def batch_numbers(wildcards, count):
@@ -313,12 +312,12 @@ def batch_numbers(wildcards, count):
 
 def batch_of_resamples(wildcards):
     """Return the numbers of a batch's resamples."""
-    return batch_numbers(wildcards, RESAMPLING["resamples"])
+    return batch_numbers(wildcards, DESIGN["resamples"])
 
 
 def batch_of_splits(wildcards):
     """Return the numbers of a batch's splits."""
-    return batch_numbers(wildcards, RESAMPLING["splits"])
+    return batch_numbers(wildcards, DESIGN["repeated_splits"])
 
 
 def all_cross_fitted(wildcards):

@@ -122,7 +122,7 @@ rule refit_resamples:
     params:
         images=list(EXTRACTED),
         plan=refitted_plan,
-        resamples=RESAMPLING["resamples"],
+        resamples=DESIGN["resamples"],
         numbers=batch_of_resamples,
         seed=DESIGN["seed"],
         code=code_of("refit_resamples.py"),
@@ -145,8 +145,7 @@ rule refit_splits:
     params:
         images=list(EXTRACTED),
         plan=refitted_plan,
-        splits=RESAMPLING["splits"],
-        test_share=RESAMPLING["test_share"],
+        splits=DESIGN["repeated_splits"],
         numbers=batch_of_splits,
         seed=DESIGN["seed"],
         code=code_of("refit_splits.py"),
@@ -224,7 +223,7 @@ rule join_models:
     conda:
         "../../envs/annulus.yaml"
     params:
-        splits=RESAMPLING["splits"],
+        splits=DESIGN["repeated_splits"],
         synthetic=SIMULATED,
         code=code_of("join_models.py"),
     script:

@@ -28,6 +28,9 @@ from annulus.modelling.signature import Split, cross_fitted_scores, patient_fold
 # Seeds between one refit and the next, of which cross-fitting uses some.
 STRIDE = 100
 
+# Share of the patients that a random split holds out.
+HELD_OUT = 0.3
+
 ROUND_COLUMNS = ["model", "resample", "measure", "there", "here"]
 SPLIT_COLUMNS = ["model", "split", "auc"]
 SELECTED_COLUMNS = ["model", "split", "column"]
@@ -155,9 +158,9 @@ def optimism_rounds(
     return pd.DataFrame(rows, columns=ROUND_COLUMNS)
 
 
-def random_splits(outcome: np.ndarray, count: int, test_share: float, seed: int) -> list[Split]:
-    """Split patients ``count`` times at random, balanced by outcome."""
-    splitter = StratifiedShuffleSplit(count, test_size=test_share, random_state=seed)
+def random_splits(outcome: np.ndarray, count: int, seed: int) -> list[Split]:
+    """Split patients ``count`` times at random into 70 % and 30 %, balanced by outcome."""
+    splitter = StratifiedShuffleSplit(count, test_size=HELD_OUT, random_state=seed)
     return list(splitter.split(np.zeros(len(outcome)), outcome))
 
 
