@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from annulus.modelling import descent, lasso
 from annulus.modelling.signature import stratified_folds
-from annulus.modelling.steps import vary
+from annulus.modelling.steps import moments
 
 
 class PenalisedLogistic(ClassifierMixin, BaseEstimator):
@@ -157,7 +157,8 @@ def _fit_prepare(
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD; an infinite SD makes a z-score of 0 of what does not vary."""
-    return values.mean(axis=0), np.where(vary(values), values.std(axis=0), np.inf)
+    mean, sd, varies = moments(values)
+    return mean, np.where(varies, sd, np.inf)
 
 
 def _log_odds(outcome: np.ndarray) -> float:
