@@ -216,8 +216,8 @@ class Scale(Step):
         """Return z-scores."""
         check_is_fitted(self)
         features = self._features(X)
-        values = (self._numbers(features) - self.mean_) / np.where(self.varies_, self.sd_, 1.0)
-        scaled = np.where(self.varies_, values, 0.0)
+        scaled = self._numbers(features) - self.mean_
+        scaled /= np.where(self.varies_, self.sd_, np.inf)
         return self._with_carried(pd.DataFrame(scaled, features.index, features.columns), X)
 
 
