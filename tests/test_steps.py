@@ -132,6 +132,14 @@ def test_iterative_imputation_is_the_same_every_time_and_within_range():
     assert (one.max() <= X.max() + 1e-12).all() and (one.min() >= X.min() - 1e-12).all()
 
 
+@pytest.mark.parametrize("when", ["training", "new patients"])
+def test_an_infinite_feature_is_not_filled_in(when):
+    X, _ = cohort()
+    infinite = X.assign(f3=np.inf)
+    with pytest.raises(StudyError, match="impute: a feature is infinite"):
+        Impute().fit(infinite) if when == "training" else Impute().fit(X).transform(infinite)
+
+
 def test_a_feature_that_nobody_has_becomes_constant():
     X, y = cohort()
     filled = Impute().fit_transform(X.assign(none=np.nan))

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from annulus.errors import StudyError
 from annulus.modelling.frozen import Scorer
 from annulus.modelling.frozen_steps import ChainedFill, FrozenStep, MedianFill
-from annulus.modelling.steps import vary
+from annulus.modelling.steps import moments
 
 
 class Estimator(ClassifierMixin, BaseEstimator, ABC):
@@ -108,9 +108,10 @@ def apply_prepare(prepare: TransformerMixin | None, X: pd.DataFrame) -> pd.DataF
     return X if prepare is None else prepare.transform(X)
 
 
-def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def standards(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD; an infinite SD makes a z-score of 0 of what does not vary."""
-    return values.mean(axis=0), np.where(vary(values), values.std(axis=0), np.inf)
+    mean, sd, varies = moments(values)
+    return mean, np.where(varies, sd, np.inf)
 
 
 def log_odds(outcome: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.modelling import descent, lasso
-from annulus.modelling.estimator import Estimator, apply_prepare, fit_prepare, log_odds, moments
+from annulus.modelling.estimator import Estimator, apply_prepare, fit_prepare, log_odds, standards
 from annulus.modelling.frozen import Linear
 from annulus.modelling.frozen_steps import MedianFill, ZScore
 from annulus.modelling.signature import patient_folds
@@ -89,7 +89,7 @@ class PenalisedLogistic(Estimator):
 
     def _learn(self, X: pd.DataFrame, values: np.ndarray, outcome: np.ndarray) -> None:
         """Choose the penalty by cross-validation, then fit on all of ``X``."""
-        self.mean_, self.sd_ = moments(values)
+        self.mean_, self.sd_ = standards(values)
         scores = (values - self.mean_) / self.sd_
         if not np.isfinite(self.sd_).any():
             self._empty(outcome)
@@ -121,7 +121,7 @@ class PenalisedLogistic(Estimator):
             prepare, table = fit_prepare(self.prepare, X.iloc[train], outcome[train])
             held_out = apply_prepare(prepare, X.iloc[test])
             values = table.to_numpy(dtype=float)
-            mean, sd = moments(values)
+            mean, sd = standards(values)
             theirs = (held_out.to_numpy(dtype=float) - mean) / sd
             sizes.append(len(test))
             for found, penalties, ratio in zip(deviances, paths, ratios, strict=True):

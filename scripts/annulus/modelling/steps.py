@@ -15,7 +15,7 @@ from scipy import stats
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, SimpleImputer
+from sklearn.impute import IterativeImputer
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.errors import StudyError
@@ -58,18 +58,21 @@ class Step(TransformerMixin, BaseEstimator):
     def _start(self, X: pd.DataFrame) -> pd.DataFrame:
         """Remember the columns, and return the features."""
         X = _table(X)
+        self.columns_in_ = X.columns
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         self.n_features_in_ = X.shape[1]
         return self._features(X)
 
     def _features(self, X: pd.DataFrame) -> pd.DataFrame:
         X = _table(X)
-        if not X.columns.equals(pd.Index(self.feature_names_in_)):
+        if not X.columns.equals(self.columns_in_):
             absent = [name for name in self.feature_names_in_ if name not in X]
             if absent:
                 raise ValueError(
                     f"the table lacks columns that training had: {', '.join(map(str, absent[:5]))}"
                 )
+        elif not self.carried:
+            return X
         apart = set(self.carried)
         return X[[name for name in self.feature_names_in_ if name not in apart]]
 
@@ -99,13 +102,14 @@ class Selector(Step, ABC):
             keep, statistic = np.zeros(0, dtype=bool), np.zeros(0)
         self.keep_ = keep
         self.statistic_ = pd.Series(statistic, index=features.columns)
-        self.removed_ = [name for name, kept in zip(features.columns, keep, strict=True) if not kept]
+        self.removed_ = list(features.columns[~keep])
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the features kept."""
         check_is_fitted(self)
-        return self._with_carried(self._features(X).loc[:, self.keep_], X)
+        features = self._features(X)
+        return self._with_carried(features if self.keep_.all() else features.loc[:, self.keep_], X)
 
     def _kept(self) -> list[str]:
         return [name for name, kept in zip(super()._kept(), self.keep_, strict=True) if kept]
@@ -135,32 +139,35 @@ class Impute(Step):
     def fit(self, X: pd.DataFrame, y: object = None) -> "Impute":
         """Learn medians or regressions; a feature that nobody has becomes 0, which never varies."""
         _one_of("impute.method", self.method, IMPUTATIONS)
-        values = self._start(X).to_numpy(dtype=float)
-        self.imputer_ = self._imputer(values)
-        if values.shape[1]:
+        values = self._values(self._start(X))
+        self.median_ = _medians(values)
+        if self.method == "iterative" and values.shape[1] > 1:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # ten rounds are what is meant
-                self.imputer_.fit(values)
+                self.imputer_ = self._imputer(values).fit(values)
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the features without missing values."""
         check_is_fitted(self)
         features = self._features(X)
-        if not features.shape[1]:
-            return self._with_carried(features, X)
-        values = features.to_numpy(dtype=float, copy=True)
-        if isinstance(self.imputer_, IterativeImputer):
+        values = self._values(features)
+        missing = np.isnan(values)
+        if not missing.any():
+            filled = values
+        elif hasattr(self, "imputer_"):
             # Without a complete row scikit-learn stops at medians when a table holds nothing at all.
-            values = np.vstack([values, self.imputer_.initial_imputer_.statistics_])
-        filled = self.imputer_.transform(values)[: len(features)]
+            with_medians = np.vstack([values, self.imputer_.initial_imputer_.statistics_])
+            filled = self.imputer_.transform(with_medians)[: len(values)]
+        else:
+            filled = np.where(missing, self.median_, values)
         return self._with_carried(pd.DataFrame(filled, features.index, features.columns), X)
 
     def freeze(self, kept: Sequence[str]) -> MedianFill | ChainedFill:
         """Keep the medians, or the regressions that lead to the features ``kept`` and their neighbours."""
         check_is_fitted(self)
-        if isinstance(self.imputer_, SimpleImputer):
-            return self._medians(self._places(kept), self.imputer_)
+        if not hasattr(self, "imputer_"):
+            return self._medians(self._places(kept), self.median_)
         needed, chain = set(self._places(kept)), []
         for feature, neighbours, regression in reversed(self.imputer_.imputation_sequence_):
             if feature in needed:
@@ -179,16 +186,20 @@ class Impute(Step):
             )
             for feature, neighbours, regression in reversed(chain)
         )
-        medians = self._medians(own, self.imputer_.initial_imputer_)
+        medians = self._medians(own, self.imputer_.initial_imputer_.statistics_)
         return ChainedFill(medians.features, medians.fill, regressions)
 
-    def _medians(self, own: list[int], imputer: SimpleImputer) -> MedianFill:
+    def _medians(self, own: list[int], medians: np.ndarray) -> MedianFill:
         names = self._kept()
-        return MedianFill(tuple(names[i] for i in own), tuple(imputer.statistics_[own].tolist()))
+        return MedianFill(tuple(names[i] for i in own), tuple(medians[own].tolist()))
 
-    def _imputer(self, values: np.ndarray) -> SimpleImputer | IterativeImputer:
-        if self.method == "median" or values.shape[1] < 2:
-            return SimpleImputer(strategy="median", keep_empty_features=True)
+    def _values(self, features: pd.DataFrame) -> np.ndarray:
+        values = features.to_numpy(dtype=float)
+        if np.isinf(values).any():
+            raise StudyError("impute: a feature is infinite, which no median or regression can learn from.")
+        return values
+
+    def _imputer(self, values: np.ndarray) -> IterativeImputer:
         known = np.isfinite(values).any(axis=0)
         lowest = np.where(known, np.nanmin(np.where(known, values, 0.0), axis=0), -np.inf)
         highest = np.where(known, np.nanmax(np.where(known, values, 0.0), axis=0), np.inf)
@@ -239,16 +250,15 @@ class Scale(Step):
     def fit(self, X: pd.DataFrame, y: object = None) -> "Scale":
         """Learn mean and standard deviation."""
         values = self._numbers(self._start(X))
-        self.mean_, self.sd_ = values.mean(axis=0), values.std(axis=0)
-        self.varies_ = vary(values)
+        self.mean_, self.sd_, self.varies_ = moments(values)
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return z-scores."""
         check_is_fitted(self)
         features = self._features(X)
-        values = (self._numbers(features) - self.mean_) / np.where(self.varies_, self.sd_, 1.0)
-        scaled = np.where(self.varies_, values, 0.0)
+        scaled = self._numbers(features) - self.mean_
+        scaled /= np.where(self.varies_, self.sd_, np.inf)
         return self._with_carried(pd.DataFrame(scaled, features.index, features.columns), X)
 
     def freeze(self, kept: Sequence[str]) -> ZScore:
@@ -270,9 +280,8 @@ class Variance(Selector):
         self.carried = carried
 
     def _judge(self, features: pd.DataFrame, outcome: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        values = self._numbers(features)
-        variance = values.var(axis=0)
-        return vary(values) & (variance > self.least), variance
+        _, sd, varies = moments(self._numbers(features))
+        return varies & (sd**2 > self.least), sd**2
 
 
 class Univariable(Selector):
@@ -391,8 +400,13 @@ def lower_bounds(stability: pd.DataFrame) -> dict[str, float]:
 
 def vary(values: np.ndarray) -> np.ndarray:
     """Mark the columns of ``values`` that differ between patients by more than rounding."""
-    marked: np.ndarray = values.std(axis=0) > ROUNDING * np.maximum(np.abs(values.mean(axis=0)), 1e-300)
-    return marked
+    return moments(values)[2]
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and population standard deviation of every column, and whether it varies (:func:`vary`)."""
+    mean, sd = values.mean(axis=0), values.std(axis=0)
+    return mean, sd, sd > ROUNDING * np.maximum(np.abs(mean), 1e-300)
 
 
 def three_states(values: np.ndarray) -> np.ndarray:
@@ -415,6 +429,15 @@ def mutual_information(states: np.ndarray, other: np.ndarray) -> np.ndarray:
             parts = joint * np.log(joint / (own[:, None] * share))
         found += np.where(joint > 0, parts, 0.0).sum(axis=1)
     return found
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Median of what is known of every column; 0 where nothing is."""
+    ordered = np.sort(values, axis=0)  # what is missing comes last
+    known = len(values) - np.isnan(ordered).sum(axis=0)
+    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2])
+    median: np.ndarray = np.take_along_axis(ordered, middle, axis=0).mean(axis=0)
+    return np.where(known > 0, median, 0.0)
 
 
 def _table(X: pd.DataFrame | np.ndarray) -> pd.DataFrame:
