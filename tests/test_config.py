@@ -1,5 +1,6 @@
 """Study configurations: those that are shipped load, and mistakes are told in words."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from annulus.config import Folders, load, problems, read_yaml
 from annulus.errors import StudyError
+from annulus.modelling.learners import Choose
+from annulus.modelling.pipeline import MODELS, STEPS, build_pipeline
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "config" / "studies").glob("*.yaml"))
@@ -438,3 +441,95 @@ def test_contradictions_are_told_all_at_once(refused, design):
     task(design)["decision"]["thresholds"] = [0.7, 0.1]
     design["regions"]["rois"]["ptr10"] = {"kind": "ring"}
     assert len(refused(design).splitlines()) == 3
+
+
+# ---- how signatures are fitted ----
+
+
+def settings_of(schema):
+    return {name: part.get("default") for name, part in schema["properties"].items()}
+
+
+def defaults_of(kind):
+    given = {"carried", "lower", "seed", "prepare"}
+    parameters = inspect.signature(kind).parameters
+    return {name: plain(part.default) for name, part in parameters.items() if name not in given}
+
+
+def plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def signature_schema():
+    schema = read_yaml(SCHEMAS / "study.schema.yaml")
+    task_schema = schema["properties"]["tasks"]["additionalProperties"]
+    return schema["$defs"]["learner"], task_schema["properties"]["signature"]["properties"]
+
+
+def test_the_schema_has_the_steps_of_the_code_with_their_settings_and_defaults():
+    items = signature_schema()[1]["steps"]["items"]
+    assert set(items["properties"]) == set(STEPS)
+    # The centre is always named, so harmonise is never a name alone.
+    assert set(items["then"]["enum"]) == set(STEPS) - {"harmonise"}
+    for name, kind in STEPS.items():
+        found, wanted = settings_of(items["properties"][name]), defaults_of(kind)
+        assert found | {"centre": None} == wanted | {"centre": None}, name
+        assert set(found) == set(wanted), name
+
+
+def test_the_schema_has_the_models_of_the_code_with_their_settings_and_defaults():
+    learner, parts = signature_schema()
+    assert list(learner["properties"]) == learner["then"]["enum"] == list(MODELS)
+    assert parts["model"]["then"]["enum"] == [*MODELS, "choose"] and parts["model"]["default"] == "lasso"
+    for name, (kind, implied) in MODELS.items():
+        wanted = defaults_of(kind) | {key: plain(value) for key, value in implied.items()}
+        if name == "lasso":
+            del wanted["l1_ratio"]
+        assert settings_of(learner["properties"][name]) == wanted, name
+        assert parts["model"]["properties"][name] == learner["properties"][name]
+    choose = settings_of(parts["model"]["properties"]["choose"])
+    assert choose == {"among": list(MODELS), "folds": defaults_of(Choose)["folds"]}
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        {"steps": ["impute"], "model": "svm"},
+        {"steps": ["impute", {"harmonise": {"centre": "device", "covariates": ["age_years"]}}]},
+        {"model": {"choose": {"among": ["lasso", {"random_forest": {"trees": 100}}]}}},
+        {"model": "choose"},
+        {"model": {"elastic_net": {"l1_ratio": [0.5]}}},
+    ],
+)
+def test_a_signature_that_the_schema_allows_can_be_built(folders, design, signature):
+    task(design)["signature"] = signature
+    found = task(load(design, folders).design)["signature"]
+    assert build_pipeline(found, 3).get_params()["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        ({"steps": ["imput"]}, "steps.0: 'imput' is not allowed (did you mean 'impute'?)"),
+        ({"steps": [{"imput": {}}]}, "steps.0: the key 'imput' is not known (did you mean 'impute'?)"),
+        ({"steps": ["harmonise"]}, "steps.0: 'harmonise' is not allowed"),
+        ({"steps": ["impute", {"harmonise": {}}]}, "steps.1.harmonise: centre must be given."),
+        ({"steps": [{"impute": {"neighbors": 3}}]}, "steps.0.impute: the key 'neighbors' is not known"),
+        ({"steps": [{"impute": {"method": "mean"}}]}, "steps.0.impute.method: 'mean' is not allowed"),
+        ({"steps": ["scale", "impute"]}, "steps: impute must come first"),
+        ({"steps": ["variance"]}, "steps: impute must come first"),
+        ({"steps": ["impute", "scale", "scale"]}, "steps: scale stands there twice."),
+        ({"steps": ["stability", "impute"]}, "steps: stability needs the study's key stability"),
+        ({"model": "lass"}, "model: 'lass' is not allowed (did you mean 'lasso'?)"),
+        ({"model": {"svm": {"kernel": "linear"}}}, "model.svm: the key 'kernel' is not known"),
+        ({"model": {"lasso": {"l1_ratio": 0.5}}}, "model.lasso: the key 'l1_ratio' is not known"),
+        ({"model": {"lasso": {}, "svm": {}}}, "model: "),
+        ({"model": {"choose": {"among": ["lasso", "tree"]}}}, "model.choose.among.1: 'tree' is not"),
+        ({"model": {"choose": {"among": ["lasso"]}}}, "model.choose.among: "),
+    ],
+)
+def test_a_signature_that_cannot_be_is_refused_when_the_configuration_is_read(
+    refused, design, signature, message
+):
+    task(design)["signature"] = signature
+    assert f"tasks.her2_fish.signature.{message}" in refused(design)

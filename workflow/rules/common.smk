@@ -374,6 +374,11 @@ def cv_files(wildcards):
     return signature_files(wildcards, "cv")
 
 
+def choice_files(wildcards):
+    """Return the models that were tried for every signature of a task."""
+    return signature_files(wildcards, "choice")
+
+
 def combined_signatures(wildcards):
     """Return the frozen signatures that a combined model uses."""
     rois = TASKS[wildcards.task]["combined"][wildcards.combined]["signatures"]

@@ -79,6 +79,7 @@ rule figure_lasso_path:
     input:
         paths=path_files,
         cv=cv_files,
+        choices=choice_files,
     output:
         pdf="<results>/figures/{task}/lasso_path.pdf",
         png=report(
@@ -103,6 +104,7 @@ rule figure_lasso_path:
 rule figure_lasso_cv:
     input:
         cv=cv_files,
+        choices=choice_files,
     output:
         pdf="<results>/figures/{task}/lasso_cv.pdf",
         png=report(

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from annulus.errors import StudyError
 from annulus.modelling.estimator import Estimator
 from annulus.modelling.harmonisation import Combat
+from annulus.modelling.learners import Boosting, Choose, Forest, SupportVectors
 from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.plan import named
 from annulus.modelling.steps import (
@@ -41,8 +42,14 @@ STEPS: Mapping[str, type[BaseEstimator]] = {
     "mrmr": Mrmr,
 }
 
-# The model's share of the LASSO penalty unless its settings say otherwise.
-MODELS: Mapping[str, Any] = {"lasso": 1.0, "elastic_net": (0.2, 0.5, 0.8)}
+# Each with what its name says of its settings.
+MODELS: Mapping[str, tuple[type[Estimator], Mapping[str, Any]]] = {
+    "lasso": (PenalisedLogistic, {"l1_ratio": 1.0}),
+    "elastic_net": (PenalisedLogistic, {"l1_ratio": (0.2, 0.5, 0.8)}),
+    "svm": (SupportVectors, {}),
+    "random_forest": (Forest, {}),
+    "gradient_boosting": (Boosting, {}),
+}
 
 # What code gives, never the configuration.
 GIVEN = {"carried", "lower", "seed", "prepare"}
@@ -52,24 +59,22 @@ Plan = Sequence[str | Mapping[str, Mapping[str, Any] | None]]
 
 def build_pipeline(
     config: Mapping[str, Any], seed: int, lower: Mapping[str, float] | None = None
-) -> PenalisedLogistic:
+) -> Estimator:
     """Build a signature from its configuration.
 
     ``config`` has ``steps``, a list of names or of one name with its settings, in the order wanted, and
     ``model``, a name with its settings, e.g. ``{"steps": ["impute", {"correlation": {"most": 0.8}},
-    "scale"], "model": {"lasso": {"folds": 10}}}``. ``lower`` holds the lower ICC bounds that the step
-    ``stability`` needs. Raises StudyError for an unknown step or setting.
+    "scale"], "model": {"lasso": {"folds": 10}}}``. The model ``choose`` chooses ``among`` several. ``lower``
+    holds the lower ICC bounds that the step ``stability`` needs. Raises StudyError for an unknown step or
+    setting.
     """
     name, settings = named(config.get("model", "lasso"))
-    if name not in MODELS:
-        raise StudyError(f"model: {name} is not one of {', '.join(MODELS)}.")
-    _refuse_unknown(f"model.{name}", settings, PenalisedLogistic)
-    if name == "lasso" and settings.get("l1_ratio", 1.0) != 1.0:
-        raise StudyError("model.lasso: an l1_ratio other than 1 is an elastic net; name it elastic_net.")
     prepare = build_preparation(config.get("steps", ()), seed, lower)
-    return PenalisedLogistic(
-        **{"prepare": prepare, "l1_ratio": MODELS[name], "seed": seed, **_tuples(settings)}
-    )
+    if name != "choose":
+        return _model(name, settings, "model").set_params(prepare=prepare, seed=seed)
+    _refuse_unknown("model.choose", settings, Choose)
+    among = tuple(_model(*named(entry), "model.choose.among") for entry in settings.pop("among", MODELS))
+    return Choose(among, prepare, seed=seed, **settings)
 
 
 def build_preparation(plan: Plan, seed: int, lower: Mapping[str, float] | None = None) -> Pipeline | None:
@@ -127,11 +132,16 @@ def selected_features(fitted: BaseEstimator) -> tuple[str, ...]:
 
 def chosen_estimator(model: Estimator) -> Estimator:
     """Return the model itself, or of a fitted choice between models the one that was chosen."""
-    return model
+    return model.best_ if isinstance(model, Choose) else model
 
 
 def choice_table(model: Estimator) -> pd.DataFrame:
-    """Models tried: ``learner``, ``deviance`` (cross-validated), ``standard_error`` and ``chosen``."""
+    """Models tried: ``learner``, ``deviance`` (cross-validated), ``standard_error`` and ``chosen``.
+
+    Of a model without alternatives the deviance is that by which it tuned itself, empty where it did not.
+    """
+    if isinstance(model, Choose):
+        return model.candidates_
     deviance, error = model.deviance_
     return pd.DataFrame(
         {"learner": [model.kind_], "deviance": [deviance], "standard_error": [error], "chosen": [1]}
@@ -172,6 +182,16 @@ def selection_table(model: Estimator) -> pd.DataFrame:
         elif column in removed.index:
             rows.append((column, *removed.loc[column, ["step_removed", "statistic"]], b))
     return pd.DataFrame(rows, columns=["column", "step_removed", "statistic", "coefficient"])
+
+
+def _model(name: str, settings: Mapping[str, Any], key: str) -> Estimator:
+    if name not in MODELS:
+        raise StudyError(f"{key}: {name} is not one of {', '.join(MODELS)}.")
+    kind, implied = MODELS[name]
+    _refuse_unknown(f"{key}.{name}", settings, kind)
+    if name == "lasso" and settings.get("l1_ratio", 1.0) != 1.0:
+        raise StudyError(f"{key}.lasso: an l1_ratio other than 1 is an elastic net; name it elastic_net.")
+    return kind(**{**implied, **_tuples(settings)})
 
 
 def _refuse_unknown(key: str, settings: Mapping[str, Any], kind: type[BaseEstimator]) -> None:
