@@ -17,6 +17,7 @@ os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 from annulus import codehash
 from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
+from annulus.config import models_of as planned_models
 from annulus.errors import StudyError
 from annulus.simulation import roster
 
@@ -51,6 +52,11 @@ EVALUATION_TABLES = [
     "roc",
     "calibration",
     "decision_curve",
+    "decision_curve_prevalence",
+    "supplement",
+    "subgroups",
+    "sample_size",
+    "warnings",
     "leak_screen",
     "duplicates",
 ]
@@ -86,6 +92,7 @@ def needed_columns():
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
     needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
+    needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
     needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[split["by"]]
     return sorted(set(needed))
 
@@ -232,13 +239,7 @@ def region_kinds(image):
 
 def models_of(task):
     """Return a task's models, in the order of tables and figures."""
-    plan = TASKS[task]
-    clinical = ["clinical"] if plan["clinical"]["candidates"] else []
-    return [
-        *(f"signature_{roi}" for roi in plan["signatures"]),
-        *clinical,
-        *plan["combined"],
-    ]
+    return planned_models(TASKS[task])
 
 
 def shown_models(task):
@@ -250,6 +251,13 @@ def models_by_size(wildcards):
     """Return a task's models with the combined ones, of which the first is what the task is about, in front."""
     combined = list(TASKS[wildcards.task]["combined"])
     return combined + [model for model in models_of(wildcards.task) if model not in combined]
+
+
+def main_models(wildcards):
+    """Return the models that a figure of one model shows, of which it takes the first that was fitted."""
+    nomogram = TASKS[wildcards.task].get("nomogram")
+    others = [model for model in models_by_size(wildcards) if model != nomogram]
+    return ([nomogram] if nomogram else []) + others
 
 
 def model_files(wildcards):
@@ -350,6 +358,7 @@ def task_figures(task):
     """Name the figures of a task."""
     names = [f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]]
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
+    names += ["forest_subgroups"] if TASKS[task]["subgroups"] else []
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
 
 
