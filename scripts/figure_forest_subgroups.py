@@ -4,7 +4,7 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.figures.curves import forest_figure
+from annulus.figures.forest import forest_figure
 from annulus.figures.style import save
 from annulus.tables import read_csv
 

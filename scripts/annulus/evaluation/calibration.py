@@ -175,7 +175,7 @@ def why_no_loess(outcome: np.ndarray, probability: np.ndarray) -> str:
     y = np.asarray(outcome, dtype=bool)
     fewer = int(min(y.sum(), (~y).sum()))
     if fewer < LEAST_FOR_LOESS:
-        return f"no smooth curve: {fewer} patients of the rarer outcome, of {LEAST_FOR_LOESS} needed"
+        return f"no smooth curve: {fewer} patients of the rarer outcome where {LEAST_FOR_LOESS} are needed"
     values = len(np.unique(probability))
     if values <= 10:
         return f"no smooth curve: the model gives only {values} different probabilities"

@@ -16,7 +16,7 @@ from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.calibration import logit
 from annulus.evaluation.discrimination import Interval, auc_interval
 from annulus.evaluation.predictions import by_cohort_and_model, known
-from annulus.modelling.logistic import LogisticFit, NotEstimable, fit_logistic
+from annulus.modelling.logistic import LogisticFit, NotEstimable, Separated, fit_logistic
 
 SUBGROUP_COLUMNS = [
     "variable", "level", "model", "cohort", "n", "events", "auc", "lower", "upper", "p_interaction",
@@ -178,6 +178,8 @@ def _interaction(y: np.ndarray, x: np.ndarray, code: np.ndarray, levels: int) ->
     try:
         without = fit_logistic(main, y)
         interaction = fit_logistic(main.assign(**products), y)
+    except Separated:
+        return np.nan, "no interaction test: a subgroup has one outcome, or the model separates its outcomes"
     except NotEstimable as error:
         return np.nan, f"no interaction test: {error}"
     return interaction_p(without, interaction), ""
@@ -192,6 +194,8 @@ def _auc(y: np.ndarray, x: np.ndarray, level: float) -> Interval:
 def _odds_ratio(y: np.ndarray, x: np.ndarray, level: float) -> Interval:
     try:
         found = fit_logistic(pd.DataFrame({"predictor": x}), y).odds_ratios(level).iloc[0]
+    except Separated:
+        return Interval(np.nan, np.nan, np.nan, "Wald", "no odds ratio: the model separates the outcomes")
     except NotEstimable as error:
-        return Interval(np.nan, np.nan, np.nan, "Wald", f"odds ratio not estimable: {error}")
+        return Interval(np.nan, np.nan, np.nan, "Wald", f"no odds ratio: {error}")
     return Interval(float(found["odds_ratio"]), float(found["lower"]), float(found["upper"]), "Wald")
