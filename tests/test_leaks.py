@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from annulus.evaluation.performance import performance
+from annulus.evaluation.performance import Plan, performance
 from annulus.modelling import combined, fitting, lasso, signature
 from annulus.modelling.combined import out_of_fold
 from annulus.modelling.fitting import (
@@ -317,7 +317,8 @@ def test_training_rows_say_that_their_cut_off_was_chosen_on_them():
             "probability_out_of_fold": p,
         }
     )
-    found = performance(table, {"m": CutOff(cut, "a rule")}, {}, {}, synthetic=False).set_index("metric")
+    cut_offs = {"m": CutOff(cut, "a rule")}
+    found = performance(table, cut_offs, {}, {}, Plan(100, 1), synthetic=False).set_index("metric")
     assert found.loc[["sensitivity", "specificity"], "estimate"].sum() > 1.1
     assert "cut-off" in found.loc["sensitivity", "note"]
 

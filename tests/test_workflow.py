@@ -17,13 +17,14 @@ from annulus.cohort.sources import chunk_of
 
 EVALUATION = {
     "evaluate": 1,
+    "list_warnings": 1,
     "compare_with_published": 1,
     "figure_roc": 2,
     "figure_calibration": 2,
     "figure_decision_curve": 2,
     "write_report": 1,
     "all": 1,
-    "total": 10,
+    "total": 11,
 }
 
 CONTRACT = {
@@ -70,6 +71,9 @@ CONTRACT = {
     ],
     "tasks/her2_fish/decision_curve.csv": [
         "model", "cohort", "threshold", "net_benefit", "lower", "upper", "interventions_avoided",
+    ],
+    "tasks/her2_fish/subgroups.csv": [
+        "variable", "level", "model", "cohort", "n", "events", "auc", "lower", "upper", "p_interaction",
     ],
     "tasks/her2_fish/nomogram.csv": ["model", "term", "value", "points"],
     "published.csv": [

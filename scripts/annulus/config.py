@@ -14,6 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
 from annulus.modelling.plan import step_names
 
@@ -93,6 +94,21 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     # Everybody trains where centres are left out one at a time.
     design["split"].setdefault("cohorts", {"train": []})
     return StudyConfig(design, cohort, imaging)
+
+
+def models_of(plan: Settings) -> list[str]:
+    """Name a task's models, in the order of tables and figures."""
+    return [
+        *(f"signature_{roi}" for roi in plan["signatures"]),
+        *(["clinical"] if plan["clinical"]["candidates"] else []),
+        *prespecified_models(plan),
+        *plan["combined"],
+    ]
+
+
+def prespecified_models(plan: Settings) -> list[str]:
+    """Name a task's models without selection; without clinical candidates volume is the only one."""
+    return ["clinical_full", "volume", "size_clinical"] if plan["clinical"]["candidates"] else ["volume"]
 
 
 def read_yaml(path: Path) -> Settings:
@@ -281,9 +297,7 @@ def _refuse_contradictions(design: Settings) -> None:
                 f"tasks.{task}.nomogram: {plan['nomogram']!r} is not a combined model"
                 f"{_nearest(plan['nomogram'], list(plan['combined']))}. Known: {', '.join(plan['combined'])}."
             )
-        low, high = plan["decision"]["thresholds"]
-        if low >= high:
-            lines.append(f"tasks.{task}.decision.thresholds: {low} is not below {high}.")
+        lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan)]
         lines += [
             f"tasks.{task}.combined: {name!r} is the name of a model that every task has; choose another."
             for name in plan["combined"]
@@ -326,6 +340,53 @@ def _signature_contradictions(task: str, signature: Settings, judged: bool) -> l
     if "stability" in names and not judged:
         lines.append(f"{key}: stability needs the study's key stability, which says how it is judged.")
     return lines
+
+
+def _evaluation_contradictions(plan: Settings) -> list[str]:
+    decision, models, lines = plan["decision"], models_of(plan), list[str]()
+    low, high = decision["thresholds"]
+    if low >= high:
+        lines.append(f"decision.thresholds: {low} is not below {high}.")
+    if decision["at"] != sorted(decision["at"]):
+        lines.append(f"decision.at: {', '.join(map(str, decision['at']))} are not in increasing order.")
+    pairs = [frozenset(pair) for pair in plan["comparisons"]]
+    for number, pair in enumerate(plan["comparisons"]):
+        lines += [
+            f"comparisons: the model {model!r} is not known{_nearest(model, models)}. "
+            f"Known: {', '.join(models)}."
+            for model in pair
+            if model not in models
+        ]
+        if pairs.index(pairs[number]) != number:
+            lines.append(f"comparisons: {pair[0]} and {pair[1]} are compared twice.")
+    return lines + _subgroup_contradictions(plan["subgroups"])
+
+
+def _subgroup_contradictions(subgroups: list[Settings]) -> list[str]:
+    columns, lines = columns_of("participants"), list[str]()
+    for subgroup in subgroups:
+        name = subgroup["column"]
+        if name not in columns:
+            lines.append(f"subgroups: the column {name!r} is not known{_nearest(name, list(columns))}.")
+            continue
+        lines += _cut_contradictions(columns[name], "cut" in subgroup)
+    names = [subgroup["column"] for subgroup in subgroups]
+    return lines + [
+        f"subgroups: {name} is given twice; choose one cut."
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def _cut_contradictions(column: Column, cut: bool) -> list[str]:
+    if column.type == "date":
+        return [f"subgroups: {column.name} is a date, which has no levels."]
+    if column.type == "number" and not cut:
+        unit = f" in {column.unit}" if column.unit else ""
+        return [f"subgroups: {column.name} is a number, so it needs a cut{unit}."]
+    if column.type not in ("number", "integer") and cut:
+        return [f"subgroups: {column.name} has levels of its own, so it takes no cut."]
+    return []
 
 
 def _region_contradictions(design: Settings) -> list[str]:

@@ -17,6 +17,8 @@ os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 from annulus import codehash
 from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
+from annulus.config import models_of as planned_models
+from annulus.config import prespecified_models
 from annulus.errors import StudyError
 from annulus.modelling.plan import carried_columns, step_names
 from annulus.simulation import roster
@@ -58,6 +60,11 @@ EVALUATION_TABLES = [
     "roc",
     "calibration",
     "decision_curve",
+    "decision_curve_prevalence",
+    "supplement",
+    "subgroups",
+    "sample_size",
+    "warnings",
     "leak_screen",
     "duplicates",
 ] + (["centres"] if "centre" in DESIGN else [])
@@ -93,6 +100,7 @@ def needed_columns():
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
     needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
+    needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
     by_column = [split["column"]]
     needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"], "random": []}[
         split["by"]
@@ -253,21 +261,9 @@ def region_kinds(image):
     return {roi: region["kind"] for roi, region in rois.items() if region["of"].split("_")[0] == lesion}
 
 
-def prespecified_models(task):
-    """Return a task's models without selection; without clinical candidates volume is the only one."""
-    return PRESPECIFIED if TASKS[task]["clinical"]["candidates"] else ["volume"]
-
-
 def models_of(task):
     """Return a task's models, in the order of tables and figures."""
-    plan = TASKS[task]
-    clinical = ["clinical"] if plan["clinical"]["candidates"] else []
-    return [
-        *(f"signature_{roi}" for roi in plan["signatures"]),
-        *clinical,
-        *prespecified_models(task),
-        *plan["combined"],
-    ]
+    return planned_models(TASKS[task])
 
 
 def shown_models(task):
@@ -280,7 +276,7 @@ def refitted_plan(wildcards):
     """Return what of a task's settings a refit of all its models needs."""
     keys = ("signatures", "signature", "clinical", "combined", "outer_folds")
     settings = {key: TASKS[wildcards.task][key] for key in keys}
-    return {**settings, "prespecified": prespecified_models(wildcards.task)}
+    return {**settings, "prespecified": prespecified_models(TASKS[wildcards.task])}
 
 
 def batch_files(wildcards, kind, count):
@@ -329,6 +325,13 @@ def models_by_size(wildcards):
     """Return a task's models with the combined ones, of which the first is what the task is about, in front."""
     combined = list(TASKS[wildcards.task]["combined"])
     return combined + [model for model in models_of(wildcards.task) if model not in combined]
+
+
+def main_models(wildcards):
+    """Return the models that a figure of one model shows, of which it takes the first that was fitted."""
+    nomogram = TASKS[wildcards.task].get("nomogram")
+    others = [model for model in models_by_size(wildcards) if model != nomogram]
+    return ([nomogram] if nomogram else []) + others
 
 
 def model_files(wildcards):
@@ -434,6 +437,7 @@ def task_figures(task):
     """Name the figures of a task."""
     names = [f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]]
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
+    names += ["forest_subgroups"] if TASKS[task]["subgroups"] else []
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
 
 

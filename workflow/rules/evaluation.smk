@@ -39,19 +39,122 @@ rule evaluate:
         roc="<results>/tasks/{task}/roc.csv",
         calibration="<results>/tasks/{task}/calibration.csv",
         decision_curve="<results>/tasks/{task}/decision_curve.csv",
+        decision_curve_prevalence="<results>/tasks/{task}/decision_curve_prevalence.csv",
     log:
         "<logs>/evaluate/{task}.log",
     conda:
         "../../envs/annulus.yaml"
     params:
         compared=shown_models_of,
-        thresholds=from_task("decision", "thresholds"),
+        declared=from_task("comparisons"),
+        decision=from_task("decision"),
         bootstraps=from_task("bootstraps"),
+        proportion_interval=from_task("proportion_interval"),
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("evaluate.py"),
     script:
         "../../scripts/evaluate.py"
+
+
+rule supplement:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        models=model_files,
+    output:
+        supplement=report(
+            "<results>/tasks/{task}/supplement.csv",
+            caption="../report/supplement.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/supplement/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        declared=from_task("comparisons"),
+        at=from_task("decision", "at"),
+        bootstraps=from_task("bootstraps"),
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("supplement.py"),
+    script:
+        "../../scripts/supplement.py"
+
+
+# Clinical variables are joined to predictions of models that are frozen by then.
+rule compare_subgroups:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        participants="<results>/cohort/participants.csv",
+    output:
+        subgroups=report(
+            "<results>/tasks/{task}/subgroups.csv",
+            caption="../report/subgroups.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/compare_subgroups/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        compared=shown_models_of,
+        subgroups=from_task("subgroups"),
+        synthetic=SIMULATED,
+        code=code_of("compare_subgroups.py"),
+    script:
+        "../../scripts/compare_subgroups.py"
+
+
+rule judge_sample_size:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        selection="<results>/tasks/{task}/selection.csv",
+    output:
+        sample_size=report(
+            "<results>/tasks/{task}/sample_size.csv",
+            caption="../report/sample_size.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/judge_sample_size/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        synthetic=SIMULATED,
+        code=code_of("judge_sample_size.py"),
+    script:
+        "../../scripts/judge_sample_size.py"
+
+
+rule list_warnings:
+    input:
+        models=model_files,
+        predictions="<results>/tasks/{task}/predictions.csv",
+        performance="<results>/tasks/{task}/performance.csv",
+        comparisons="<results>/tasks/{task}/comparisons.csv",
+        supplement="<results>/tasks/{task}/supplement.csv",
+        subgroups="<results>/tasks/{task}/subgroups.csv",
+        sample_size="<results>/tasks/{task}/sample_size.csv",
+        odds_ratios="<results>/tasks/{task}/odds_ratios.csv",
+    output:
+        warnings=report(
+            "<results>/tasks/{task}/warnings.csv",
+            caption="../report/warnings.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/list_warnings/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        shown=shown_models_of,
+        main=main_models,
+        decision=from_task("decision"),
+        synthetic=SIMULATED,
+        code=code_of("list_warnings.py"),
+    script:
+        "../../scripts/list_warnings.py"
 
 
 rule screen_for_leaks:

@@ -182,6 +182,7 @@ rule figure_decision_curve:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         curves="<results>/tasks/{task}/decision_curve.csv",
+        shifted="<results>/tasks/{task}/decision_curve_prevalence.csv",
     output:
         pdf="<results>/figures/{task}/decision_curve_{cohort}.pdf",
         png=report(
@@ -202,6 +203,31 @@ rule figure_decision_curve:
         code=code_of("figure_decision_curve.py"),
     script:
         "../../scripts/figure_decision_curve.py"
+
+
+rule figure_forest_subgroups:
+    input:
+        subgroups="<results>/tasks/{task}/subgroups.csv",
+        performance="<results>/tasks/{task}/performance.csv",
+    output:
+        pdf="<results>/figures/{task}/forest_subgroups.pdf",
+        png=report(
+            "<results>/figures/{task}/forest_subgroups.png",
+            caption="../report/forest_subgroups.rst",
+            category="{task}",
+            labels={"figure": "subgroups"},
+        ),
+        csv="<results>/figures/{task}/forest_subgroups.csv",
+    log:
+        "<logs>/figure_forest_subgroups/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        models=main_models,
+        synthetic=SIMULATED,
+        code=code_of("figure_forest_subgroups.py"),
+    script:
+        "../../scripts/figure_forest_subgroups.py"
 
 
 rule figure_nomogram:

@@ -28,8 +28,8 @@ CERTAIN = float(np.finfo(float).eps)
 
 SlopeInterval = Literal["Wald", "profile"]
 
-# A flexible curve through fewer patients of either outcome shows noise.
-LEAST_FOR_LOESS = 20
+# Our choice: a flexible curve through fewer patients of either outcome shows noise.
+LEAST_FOR_LOESS = 50
 
 
 @dataclass(frozen=True)
@@ -157,17 +157,29 @@ def calibration_curves(outcome: np.ndarray, probability: np.ndarray, level: floa
     """Curves of observed against predicted probability, on a grid over the predicted range.
 
     Always the logistic recalibration line with its Wald band; the loess curve (span 0.75, degree 2,
-    as R's) only with at least 20 patients of either outcome.
+    as R's) only where ``why_no_loess`` has no reason against it.
     """
     y, p = np.asarray(outcome, dtype=float), np.asarray(probability, dtype=float)
     curves = [_logistic_curve(y, p, level)]
-    if min(y.sum(), len(y) - y.sum()) >= LEAST_FOR_LOESS and len(np.unique(p)) > 10:
+    if not why_no_loess(y, p):
         try:
             curves.append(_loess_curve(y, p, level))
         except ValueError as error:
             # Many tied predictions leave the local regression without enough distinct neighbours.
             logger.info("no loess curve: %s", error)
     return pd.concat(curves, ignore_index=True)
+
+
+def why_no_loess(outcome: np.ndarray, probability: np.ndarray) -> str:
+    """Say why these patients get no flexible calibration curve; empty where they do."""
+    y = np.asarray(outcome, dtype=bool)
+    fewer = int(min(y.sum(), (~y).sum()))
+    if fewer < LEAST_FOR_LOESS:
+        return f"no smooth curve: {fewer} patients of the rarer outcome where {LEAST_FOR_LOESS} are needed"
+    values = len(np.unique(probability))
+    if values <= 10:
+        return f"no smooth curve: the model gives only {values} different probabilities"
+    return ""
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Frozen models' predictions beside the outcomes that they are held against."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 PREDICTION_COLUMNS = [
@@ -39,3 +40,17 @@ def known(predictions: pd.DataFrame) -> pd.DataFrame:
     training = table["cohort"] == "train"
     table["evaluated"] = table["probability"].where(~training, table["probability_out_of_fold"])
     return table
+
+
+def by_cohort_and_model(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield cohort, model and its rows of ``known`` predictions, in the table's order."""
+    for cohort, of_cohort in table.groupby("cohort", sort=False):
+        for model, group in of_cohort.groupby("model", sort=False):
+            yield str(cohort), str(model), group
+
+
+def side_by_side(group: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a cohort's evaluated probabilities (patient x model) and its outcomes."""
+    wide = group.pivot(index="patient_id", columns="model", values="evaluated")
+    y = group.drop_duplicates("patient_id").set_index("patient_id")["y"].loc[wide.index]
+    return wide, y.to_numpy()

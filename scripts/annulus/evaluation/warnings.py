@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from annulus.evaluation.calibration import LEAST_FOR_LOESS
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.sample_size import DevelopmentSize, ExpectedWidths
 
@@ -15,9 +16,6 @@ TRAINING = "train"
 
 # Collins et al., Stat Med 2016;35:214-226: fewer leave calibration and discrimination uncertain.
 EVENTS_TO_VALIDATE = 100
-
-# Our choice: a smooth curve through fewer shows noise.
-EVENTS_FOR_A_CURVE = 50
 
 # Peduzzi et al., J Clin Epidemiol 1996;49:1373-1379.
 EVENTS_PER_PARAMETER = 10.0
@@ -49,11 +47,11 @@ def few_events(cohort: str, events: int, non_events: int) -> str | None:
 def calibration_curve_left_out(cohort: str, events: int, non_events: int) -> str | None:
     """Under 50 patients of the rarer outcome, a smooth calibration curve is left out."""
     fewer = min(events, non_events)
-    if fewer >= EVENTS_FOR_A_CURVE:
+    if fewer >= LEAST_FOR_LOESS:
         return None
     return (
         f"{cohort}: no smooth calibration curve, since only {_patients(fewer)} had the rarer outcome (fewer "
-        f"than {EVENTS_FOR_A_CURVE}); calibration-in-the-large and the slope are given instead."
+        f"than {LEAST_FOR_LOESS}); calibration-in-the-large and the slope are given instead."
     )
 
 
@@ -115,7 +113,7 @@ def no_held_out_cohort(cohorts: Collection[str]) -> str | None:
         return None
     return (
         "No cohort other than the training patients: discrimination, calibration and net benefit in new "
-        "patients are not known, and the curves here are apparent."
+        "patients are not known; what is shown here comes from the patients that the models were fitted on."
     )
 
 
@@ -157,13 +155,13 @@ def few_events_per_parameter(
     if needed is not None and patients < needed.patients:
         return (
             f"{patients} patients to develop a model of {parameters} candidate parameters "
-            f"({per_parameter:.1f} of the rarer outcome per parameter), where Riley's criteria "
+            f"({per_parameter:.2g} of the rarer outcome per parameter), where Riley's criteria "
             f"ask for {needed.patients}; expect optimism and strong shrinkage."
         )
     if needed is not None or per_parameter >= EVENTS_PER_PARAMETER:
         return None
     return (
-        f"{per_parameter:.1f} patients of the rarer outcome per candidate parameter ({parameters} of them); "
+        f"{per_parameter:.2g} patients of the rarer outcome per candidate parameter ({parameters} of them); "
         f"fewer than {EVENTS_PER_PARAMETER:.0f} make estimates unstable."
     )
 

@@ -1,0 +1,127 @@
+"""Differences in AUC: between models in the same patients, and of one model between cohorts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from annulus.evaluation.discrimination import compare_aucs, compare_unpaired_aucs
+from annulus.evaluation.multiplicity import holm
+from annulus.evaluation.predictions import known, side_by_side
+
+COMPARISON_COLUMNS = [
+    "model_a", "model_b", "cohort", "metric", "difference", "lower", "upper", "statistic", "p",
+    "p_holm", "declared", "method", "note", "synthetic",
+]  # fmt: skip
+
+PAIRED = "paired DeLong"
+UNPAIRED = "unpaired DeLong"
+ONE_OUTCOME = "only one outcome is present"
+NO_TEST = "no test: the variance of the difference is 0 or not defined"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models that are compared, and whether that was declared in advance."""
+
+    first: str
+    second: str
+    declared: bool
+
+
+def comparisons(
+    predictions: pd.DataFrame, models: Sequence[str], declared: Sequence[Sequence[str]], synthetic: bool
+) -> pd.DataFrame:
+    """DeLong tests in every cohort but the training one, and of each model between those cohorts.
+
+    Models that share terms are nested in the training data, where the test does not hold
+    (Demler et al., Stat Med 2012;31:2577-2587). ``declared`` pairs come first, in their order, also where
+    they cannot be tested; ``p_holm`` adjusts their p-values over all declared pairs and cohorts. Other
+    pairs of ``models``, and all differences between cohorts, are exploratory.
+    """
+    table = known(predictions)
+    held_out = table[table["cohort"] != "train"]
+    rows = []
+    for cohort, group in held_out.groupby("cohort", sort=False):
+        rows += [
+            {"cohort": cohort, **row} for row in _paired(group, pairs_of(models, declared, group["model"]))
+        ]
+    rows += _between_cohorts(held_out, models)
+    found = pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS)
+    tested = found.index[found["declared"] == 1]
+    adjusted = holm({str(row): float(p) for row, p in found.loc[tested, "p"].items()})
+    found.loc[tested, "p_holm"] = [result.adjusted for result in adjusted]
+    return found.assign(synthetic=int(synthetic))
+
+
+def pairs_of(
+    models: Sequence[str], declared: Sequence[Sequence[str]], present: pd.Series
+) -> tuple[Pair, ...]:
+    """Declared pairs as they stand, then every other pair of ``models`` that are present."""
+    first = [Pair(a, b, True) for a, b in declared]
+    known_pairs = {frozenset((pair.first, pair.second)) for pair in first}
+    there = [model for model in models if model in set(present)]
+    others = [Pair(a, b, False) for a, b in combinations(there, 2) if frozenset((a, b)) not in known_pairs]
+    return (*first, *others)
+
+
+def _paired(group: pd.DataFrame, pairs: Sequence[Pair]) -> Iterator[dict[str, object]]:
+    wide, y = side_by_side(group)
+    for pair in pairs:
+        row = {
+            "model_a": pair.first,
+            "model_b": pair.second,
+            "metric": "auc",
+            "declared": int(pair.declared),
+            "method": PAIRED,
+        }
+        absent = [model for model in (pair.first, pair.second) if model not in wide]
+        if absent or len(np.unique(y)) < 2:
+            reason = f"no model {' and '.join(absent)}" if absent else ONE_OUTCOME
+            yield {**row, "p": np.nan, "note": reason}
+            continue
+        found = compare_aucs(y, wide[pair.first].to_numpy(), wide[pair.second].to_numpy())
+        yield {
+            **row,
+            "difference": found.difference,
+            "lower": found.lower,
+            "upper": found.upper,
+            "statistic": found.z,
+            "p": found.p,
+            "note": NO_TEST if np.isnan(found.p) else "",
+        }
+
+
+def _between_cohorts(table: pd.DataFrame, models: Sequence[str]) -> Iterator[dict[str, object]]:
+    cohorts = list(table["cohort"].drop_duplicates())
+    for model in [model for model in models if model in set(table["model"])]:
+        parts = dict(iter(table[table["model"] == model].groupby("cohort")))
+        for first, second in combinations([cohort for cohort in cohorts if cohort in parts], 2):
+            row = {
+                "model_a": model,
+                "model_b": model,
+                "cohort": f"{first} vs {second}",
+                "metric": "auc",
+                "declared": 0,
+                "method": UNPAIRED,
+            }
+            a, b = parts[first], parts[second]
+            if min(a["y"].nunique(), b["y"].nunique()) < 2:
+                yield {**row, "note": ONE_OUTCOME}
+                continue
+            found = compare_unpaired_aucs(
+                a["y"].to_numpy(), a["evaluated"].to_numpy(), b["y"].to_numpy(), b["evaluated"].to_numpy()
+            )
+            yield {
+                **row,
+                "difference": found.difference,
+                "lower": found.lower,
+                "upper": found.upper,
+                "statistic": found.t,
+                "p": found.p,
+                "note": NO_TEST
+                if np.isnan(found.p)
+                else f"{found.degrees_of_freedom:.1f} degrees of freedom",
+            }
