@@ -53,13 +53,6 @@ def test_selection_outside_the_folds_would_be_noticed():
     assert mean - 0.5 > 3 * error and mean > 0.65
 
 
-@pytest.mark.slow
-def test_nothing_is_found_in_noise_over_many_seeds():
-    mean, error = canary(100, STEPS, 500)
-    assert abs(mean - 0.5) < 3 * error
-    assert error < 0.012
-
-
 def test_what_is_there_is_found():
     X, y = cohort(0, p=60, effect=1.5)
     found = nested_cv(signature(), X, y, 4, 2, 1)
