@@ -135,7 +135,7 @@ class Impute(Step):
     def fit(self, X: pd.DataFrame, y: object = None) -> "Impute":
         """Learn medians or regressions; a feature that nobody has becomes 0, which never varies."""
         _one_of("impute.method", self.method, IMPUTATIONS)
-        values = self._start(X).to_numpy(dtype=float)
+        values = self._start(X).to_numpy(dtype=float, copy=True)
         self.imputer_ = self._imputer(values)
         if values.shape[1]:
             with warnings.catch_warnings():
