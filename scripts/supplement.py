@@ -13,7 +13,7 @@ models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.mod
 table = supplement(
     read_csv(snakemake.input.predictions),
     params.declared,
-    {m.name: m.threshold for m in models if m.threshold is not None},
+    {m.name: m.cut_off.value for m in models if m.cut_off is not None},
     params.at,
     params.bootstraps,
     params.seed,

@@ -144,7 +144,8 @@ class Impute(Step):
         if self.method == "iterative" and values.shape[1] > 1:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # ten rounds are what is meant
-                self.imputer_ = self._imputer(values).fit(values)
+                # A copy, because pandas lends arrays that cannot be written to.
+                self.imputer_ = self._imputer(values).fit(values.copy())
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
