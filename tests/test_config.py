@@ -426,6 +426,46 @@ def test_thresholds_in_reverse_are_refused(refused, design, thresholds):
     assert f"decision.thresholds: {low} is not below {high}." in refused(design)
 
 
+def test_risks_out_of_order_are_refused(refused, design):
+    task(design)["decision"]["at"] = [0.5, 0.3]
+    assert "decision.at: 0.5, 0.3 are not in increasing order." in refused(design)
+
+
+def test_a_comparison_of_an_unknown_model_is_refused(refused, design):
+    task(design)["comparisons"] = [["nomogramm", "clinical"]]
+    said = refused(design)
+    assert (
+        "tasks.her2_fish.comparisons: the model 'nomogramm' is not known (did you mean 'nomogram'?)" in said
+    )
+    assert "signature_itr" in said
+
+
+def test_a_comparison_declared_twice_is_refused(refused, design):
+    task(design)["comparisons"] = [["nomogram", "clinical"], ["clinical", "nomogram"]]
+    assert "clinical and nomogram are compared twice" in refused(design)
+
+
+@pytest.mark.parametrize(
+    ("subgroup", "said"),
+    [
+        ({"column": "ki67_percent"}, "'ki67_percent' is not known (did you mean 'ki67_pct'?)"),
+        ({"column": "ki67_pct"}, "ki67_pct is a number, so it needs a cut in %."),
+        ({"column": "menopausal_status", "cut": 2}, "menopausal_status has levels of its own"),
+        ({"column": "exam_date"}, "exam_date is a date"),
+    ],
+)
+def test_a_subgroup_that_has_no_levels_is_refused(refused, design, subgroup, said):
+    task(design)["subgroups"] = [subgroup]
+    assert said in refused(design)
+
+
+def test_subgroups_and_comparisons_are_accepted(folders, design):
+    task(design)["subgroups"] = [{"column": "ki67_pct", "cut": 20}, {"column": "grade"}, {"column": "center"}]
+    task(design)["comparisons"] = [["nomogram", "clinical"], ["nomogram", "signature_ptr5"]]
+    loaded = load(design, folders).design["tasks"]["her2_fish"]
+    assert loaded["proportion_interval"] == "Clopper-Pearson" and loaded["decision"]["at"] == []
+
+
 def test_a_split_without_training_is_refused(refused, design):
     design["split"]["cohorts"] = {"internal_test": ["a"], "prospective_test": ["b"]}
     assert "split.cohorts: one of them must be called train." in refused(design)

@@ -134,9 +134,9 @@ def _of_decisions(of: Evaluated) -> Iterator[Warned]:
 
 def _of_comparisons(of: Evaluated) -> Iterator[Warned]:
     paired = of.comparisons[of.comparisons["method"] == PAIRED]
-    names = paired["model_a"] + " against " + paired["model_b"]
-    declared = set(names[paired["declared"] == 1])
-    extra = guards.undeclared_comparisons(list(dict.fromkeys(names)), declared)
+    names = {f"{row['model_a']} against {row['model_b']}": row["declared"] for row in _records(paired)}
+    declared = [name for name, flag in names.items() if flag == 1]
+    extra = guards.undeclared_comparisons(names, declared)
     yield Warned("undeclared_comparisons", extra)
     for first, second in combinations([model for model in of.shown if model in of.terms], 2):
         if set(of.terms[first]) & set(of.terms[second]):

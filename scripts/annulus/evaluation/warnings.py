@@ -217,13 +217,14 @@ def hosmer_lemeshow_says_little(p: float) -> str | None:
     """The Hosmer-Lemeshow test neither proves calibration nor measures it (Van Calster et al. 2019)."""
     if np.isnan(p):
         return None
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     if p >= 0.05:
         return (
-            f"Hosmer-Lemeshow p = {p:.3f} does not show that the model is calibrated: the test has little "
+            f"Hosmer-Lemeshow {shown} does not show that the model is calibrated: the test has little "
             "power in small cohorts and depends on its groups; see the calibration curve and slope."
         )
     return (
-        f"Hosmer-Lemeshow p = {p:.3f} does not say how or how far the model is miscalibrated; see "
+        f"Hosmer-Lemeshow {shown} does not say how or how far the model is miscalibrated; see "
         "the calibration curve, slope and intercept."
     )
 
