@@ -2,12 +2,24 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pandas as pd
 
 PREDICTION_COLUMNS = [
     "patient_id", "cohort", "model", "y", "linear_predictor", "probability",
     "probability_out_of_fold", "synthetic",
 ]  # fmt: skip
+
+
+def refuse_missing(outcome: np.ndarray, *predictions: np.ndarray) -> None:
+    """Raise ValueError where a patient has no outcome or no prediction.
+
+    Unnoticed, a missing outcome would count as an event, and a missing prediction as a negative one.
+    """
+    for name, values in [("outcome", outcome), *(("prediction", p) for p in predictions)]:
+        missing = int(np.isnan(np.asarray(values, dtype=float)).sum())
+        if missing:
+            raise ValueError(f"{missing} of {len(values)} patients have no {name}: leave them out before")
 
 
 def join_predictions(

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from annulus.evaluation.discrimination import Interval, auc_interval
+from annulus.evaluation.predictions import refuse_missing
 from annulus.modelling.logistic import LogisticFit, NotEstimable, fit_logistic
 
 
@@ -48,8 +49,10 @@ def compare_subgroups(
     ``predictor`` is the model's log-odds, a score or a term, per patient; ``factor`` is taken as
     unordered categories, in their order if it has one. The interaction test compares the logistic
     regressions with and without predictor x factor. Patients without a level are left out and counted.
-    What a subgroup is too small for is missing, with the reason in its note.
+    What a subgroup is too small for is missing, with the reason in its note. Raises ValueError where an
+    outcome or the predictor is missing.
     """
+    refuse_missing(outcome, predictor)
     known = factor.notna().to_numpy()
     y, x = np.asarray(outcome, dtype=float)[known], np.asarray(predictor, dtype=float)[known]
     groups = factor[known].astype("category").cat.remove_unused_categories()
