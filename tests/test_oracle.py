@@ -7,6 +7,7 @@ run.R wrote. Patients of R's packages are read from ../shared/oracle, beside the
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -584,6 +585,15 @@ def test_cut_off_and_operating_points_of_the_synthetic_study(study):
 
 
 # ---- what R says when it is asked again ----
+
+
+def test_every_test_that_the_table_names_exists():
+    named, file = re.findall(r"`(test_\w+)?:{0,2}(test_[\w*]+)`", (ORACLE / "README.md").read_text()), ""
+    assert len(named) > 50
+    for where, name in named:
+        file = where or file
+        pattern = "def " + name.replace("*", r"\w*") + r"\("
+        assert re.search(pattern, (ROOT / "tests" / f"{file}.py").read_text()), f"{file}::{name}"
 
 
 def walk(found, wanted, where=""):
