@@ -7,6 +7,7 @@ run.R wrote. Patients of R's packages are read from ../shared/oracle, beside the
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,7 +17,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 from scipy.special import expit
-from sklearn.metrics import roc_auc_score
 
 from annulus.evaluation.calibration import calibration, calibration_slope, recalibration
 from annulus.evaluation.calibration_error import calibration_errors, hosmer_lemeshow
@@ -33,7 +33,7 @@ from annulus.evaluation.nomogram import rulers
 from annulus.evaluation.reclassification import categorical_nri, continuous_nri, idi
 from annulus.evaluation.sample_size import cox_snell_r2_of_auc, development_size
 from annulus.features.stability import icc
-from annulus.modelling import lasso
+from annulus.modelling import descent, lasso
 from annulus.modelling.baselines import LogisticTerms
 from annulus.modelling.firth import fit_firth
 from annulus.modelling.frozen import FrozenModel, Linear
@@ -231,7 +231,7 @@ def binomial_folds():
         train, test = fold != k, fold == k
         mean, sd = X[train].mean(axis=0), X[train].std(axis=0)
         scores = (X[train] - mean) / sd
-        path = lasso.fit_path(scores, y[train], lasso.penalties_for(scores, y[train], 100, 1e-4)[:80], 1e-8)
+        path = descent.fit_path(scores, y[train], lasso.penalties_for(scores, y[train], 100, 1e-4)[:80], 1e-8)
         b = interpolated(path, penalties[:70])
         found.append((y[test], (X[test] - mean) / sd @ b[:, 1:].T + b[:, 0]))
     return penalties[:70], found
@@ -268,7 +268,7 @@ def test_binomial_example_by_other_measures_chooses_glmnets_penalties(
 ):
     penalties, folds = binomial_folds
     loss = {
-        "auc": lambda y, linear: [1.0 - roc_auc_score(y, column) for column in linear.T],
+        "auc": lambda y, linear: 1.0 - delong(y, linear.T)[0],
         "class": lambda y, linear: ((linear > 0) != y[:, None]).mean(axis=0),
     }[measure]
     found = chosen(penalties, np.array([loss(*f) for f in folds]))
@@ -284,7 +284,7 @@ def test_binomial_example_has_as_many_features_and_glmnets_coefficients(rule, se
     table = shared("glmnet_BinomialExample.csv")
     X, y = table.drop(columns="y").to_numpy(), table["y"].to_numpy(dtype=float)
     mean, sd, wanted = X.mean(axis=0), X.std(axis=0), NUMBERS["penalised"]
-    path = lasso.fit_path((X - mean) / sd, y, np.array([wanted["default"]["deviance"][rule]]))
+    path = descent.fit_path((X - mean) / sd, y, np.array([wanted["default"]["deviance"][rule]]))
     b = path.coefficients[0] / sd
     assert (b != 0).sum() == selected
     np.testing.assert_allclose(
@@ -530,10 +530,10 @@ def study():
     losses = []
     for k in range(1, 11):
         own, spread = X[fold != k].mean(axis=0), X[fold != k].std(axis=0)
-        path = lasso.fit_path((X[fold != k] - own) / spread, y[fold != k], penalties)
+        path = descent.fit_path((X[fold != k] - own) / spread, y[fold != k], penalties)
         losses.append(lasso.deviance(y[fold == k], path.linear_predictors((X[fold == k] - own) / spread)))
     found = lasso.summarise(penalties, np.array(losses), np.bincount(fold)[1:])
-    path = lasso.fit_path((X - mean) / sd, y, penalties[[found.minimum]])
+    path = descent.fit_path((X - mean) / sd, y, penalties[[found.minimum]])
     table["rad"] = path.linear_predictors((features_of(table) - mean) / sd)[:, 0]
     train = table[table["cohort"] == "train"]
     for name, terms in (("pc", ["age", "size", "er", "ki67"]), ("pf", ["age", "size", "er", "ki67", "rad"])):
@@ -584,6 +584,15 @@ def test_cut_off_and_operating_points_of_the_synthetic_study(study):
 
 
 # ---- what R says when it is asked again ----
+
+
+def test_every_test_that_the_table_names_exists():
+    named, file = re.findall(r"`(test_\w+)?::(test_[\w*]+)`", (ORACLE / "README.md").read_text()), ""
+    assert len(named) > 50
+    for where, name in named:
+        file = where or file
+        pattern = "def " + name.replace("*", r"\w*") + r"\("
+        assert re.search(pattern, (ROOT / "tests" / f"{file}.py").read_text()), f"{file}::{name}"
 
 
 def walk(found, wanted, where=""):

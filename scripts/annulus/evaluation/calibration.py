@@ -17,6 +17,7 @@ from scipy.special import expit
 from skmisc.loess import loess
 
 from annulus.evaluation.discrimination import Interval
+from annulus.evaluation.predictions import refuse_missing
 from annulus.modelling.logistic import NotEstimable, fit_logistic
 
 CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "smoother"]
@@ -57,20 +58,19 @@ def calibration(outcome: np.ndarray, probability: np.ndarray, level: float = 0.9
     """Brier score, scaled Brier score, calibration slope, calibration-in-the-large and O:E.
 
     The slope is that of a logistic regression on the linear predictor; calibration-in-the-large is
-    its intercept with the slope held at 1 (so not the intercept of the slope's own model).
+    its intercept with the slope held at 1 (so not the intercept of the slope's own model). What a single
+    outcome, or predictions that expect no event, leave undefined is missing, with the reason in its note.
+    Raises ValueError where an outcome or probability is missing.
     """
+    refuse_missing(outcome, probability)
     y, p = np.asarray(outcome, dtype=float), np.asarray(probability, dtype=float)
     errors = (y - p) ** 2
     brier, prevalence, z = float(errors.mean()), y.mean(), stats.norm.ppf(0.5 + level / 2.0)
     reach = z * float(errors.std(ddof=1)) / np.sqrt(len(y))
-    ratio = float(y.sum() / p.sum())
-    # Standard error of log O:E (Debray et al., BMJ 2017;356:i6460).
-    factor = float(np.exp(z * np.sqrt((1.0 - prevalence) / y.sum())))
-    scaled = 1.0 - brier / (prevalence * (1.0 - prevalence))
     found = {
         "brier": Interval(brier, max(0.0, brier - reach), min(1.0, brier + reach), "normal"),
-        "scaled_brier": Interval(scaled, np.nan, np.nan, "1 - Brier / p(1-p)"),
-        "observed_expected": Interval(ratio, ratio / factor, ratio * factor, "log-normal"),
+        "scaled_brier": _scaled_brier(brier, prevalence),
+        "observed_expected": _observed_expected(y, p, z),
     }
     found["calibration_in_the_large"] = calibration_in_the_large(y, p, level)
     found["calibration_slope"] = calibration_slope(y, p, level)
@@ -89,6 +89,8 @@ def calibration_in_the_large(
     name = f"{method}, slope held at 1"
     if y.min() == y.max():
         return Interval(np.nan, np.nan, np.nan, name, "not estimable: every patient has the same outcome")
+    if np.isin(probability, (0.0, 1.0)).all():
+        return Interval(np.nan, np.nan, np.nan, name, "not estimable: every prediction is exactly 0 or 1")
     intercept = _intercept(y, linear)
     p = expit(linear + intercept)
     error = float(1.0 / np.sqrt((p * (1.0 - p)).sum()))
@@ -187,6 +189,26 @@ def logit(probability: np.ndarray) -> np.ndarray:
     p = np.clip(probability, CERTAIN, 1.0 - CERTAIN)
     odds: np.ndarray = np.log(p) - np.log1p(-p)
     return odds
+
+
+def _scaled_brier(brier: float, prevalence: float) -> Interval:
+    method = "1 - Brier / p(1-p)"
+    if prevalence in (0.0, 1.0):
+        return Interval(np.nan, np.nan, np.nan, method, "not defined: every patient has the same outcome")
+    return Interval(1.0 - brier / (prevalence * (1.0 - prevalence)), np.nan, np.nan, method)
+
+
+def _observed_expected(y: np.ndarray, p: np.ndarray, z: float) -> Interval:
+    """O:E with the standard error of its logarithm (Debray et al., BMJ 2017;356:i6460)."""
+    if p.sum() == 0.0:
+        return Interval(np.nan, np.nan, np.nan, "log-normal", "not defined: no event is expected")
+    ratio = float(y.sum() / p.sum())
+    if y.min() == y.max():
+        return Interval(
+            ratio, np.nan, np.nan, "log-normal", "every patient has the same outcome: no interval"
+        )
+    factor = float(np.exp(z * np.sqrt((1.0 - y.mean()) / y.sum())))
+    return Interval(ratio, ratio / factor, ratio * factor, "log-normal")
 
 
 def _intercept(y: np.ndarray, offset: np.ndarray) -> float:

@@ -11,6 +11,17 @@ PREDICTION_COLUMNS = [
 ]  # fmt: skip
 
 
+def refuse_missing(outcome: np.ndarray, *predictions: np.ndarray) -> None:
+    """Raise ValueError where a patient has no outcome or no prediction.
+
+    Unnoticed, a missing outcome would count as an event, and a missing prediction as a negative one.
+    """
+    for name, values in [("outcome", outcome), *(("prediction", p) for p in predictions)]:
+        missing = int(np.isnan(np.asarray(values, dtype=float)).sum())
+        if missing:
+            raise ValueError(f"{missing} of {len(values)} patients have no {name}: leave them out before")
+
+
 def join_predictions(
     predictions: Iterable[pd.DataFrame],
     outcomes: Iterable[pd.DataFrame],

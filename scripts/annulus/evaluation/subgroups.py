@@ -15,7 +15,7 @@ from scipy import stats
 from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.calibration import logit
 from annulus.evaluation.discrimination import Interval, auc_interval
-from annulus.evaluation.predictions import by_cohort_and_model, known
+from annulus.evaluation.predictions import by_cohort_and_model, known, refuse_missing
 from annulus.modelling.logistic import LogisticFit, NotEstimable, Separated, fit_logistic
 
 SUBGROUP_COLUMNS = [
@@ -103,8 +103,10 @@ def compare_subgroups(
     ``predictor`` is the model's log-odds, a score or a term, per patient; ``factor`` is taken as
     unordered categories, in their order if it has one. The interaction test compares the logistic
     regressions with and without predictor x factor. Patients without a level are left out and counted.
-    What a subgroup is too small for is missing, with the reason in its note.
+    What a subgroup is too small for is missing, with the reason in its note. Raises ValueError where an
+    outcome or the predictor is missing.
     """
+    refuse_missing(outcome, predictor)
     known = factor.notna().to_numpy()
     y, x = np.asarray(outcome, dtype=float)[known], np.asarray(predictor, dtype=float)[known]
     groups = factor[known].astype("category").cat.remove_unused_categories()

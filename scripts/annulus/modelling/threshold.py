@@ -49,7 +49,8 @@ def choose_cut_off(
 def youden(outcome: np.ndarray, probability: np.ndarray) -> float:
     """Return the observed probability whose cut (at or above) has the largest sensitivity + specificity.
 
-    Of several, the largest; Youden, Cancer 1950;3:32-35.
+    Of several, the largest; Youden, Cancer 1950;3:32-35. Raises ValueError unless both outcomes are present
+    and every patient has a probability.
     """
     candidates, sensitivity, specificity = _operating_points(outcome, probability)
     return float(candidates[np.argmax(np.round(sensitivity + specificity, 12))])
@@ -76,6 +77,8 @@ def _operating_points(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Observed probabilities, falling, with sensitivity and specificity of a cut at each."""
     y = np.asarray(outcome, dtype=bool)
+    if y.all() or not y.any() or np.isnan(np.append(probability, outcome).astype(float)).any():
+        raise ValueError("a cut-off needs patients with and without the event, and a probability of each")
     candidates, counted = np.unique(probability, return_inverse=True)
     events = np.bincount(counted, weights=y, minlength=len(candidates))
     others = np.bincount(counted, weights=~y, minlength=len(candidates))
