@@ -4,7 +4,7 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.evaluation.comparing import comparisons
+from annulus.evaluation.comparing import comparisons, likelihood_ratio_tests
 from annulus.evaluation.decision import declared_thresholds
 from annulus.evaluation.performance import (
     Plan,
@@ -13,9 +13,10 @@ from annulus.evaluation.performance import (
     performance,
     roc_table,
     shifted_decision_table,
+    with_optimism,
 )
 from annulus.modelling.frozen import FrozenModel
-from annulus.tables import read_csv, read_json, write_csv
+from annulus.tables import joined, read_csv, read_json, write_csv
 
 params, output, decision = snakemake.params, snakemake.output, snakemake.params.decision
 models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]
@@ -25,8 +26,11 @@ remarks = {m.name: m.reason for m in models if m.linear is not None and m.reason
 predictions = read_csv(snakemake.input.predictions)
 synthetic = params.synthetic
 plan = Plan(params.bootstraps, params.seed, tuple(decision["at"]), params.proportion_interval)
-write_csv(output.performance, performance(predictions, cut_offs, absent, remarks, plan, synthetic))
-write_csv(output.comparisons, comparisons(predictions, params.compared, params.declared, synthetic))
+measured = performance(predictions, cut_offs, absent, remarks, plan, synthetic)
+write_csv(output.performance, with_optimism(measured, read_csv(snakemake.input.optimism)))
+nested = likelihood_ratio_tests([m for m in models if m.name in params.compared], synthetic)
+between = comparisons(predictions, params.compared, params.declared, synthetic)
+write_csv(output.comparisons, joined([between, nested]))
 write_csv(output.roc, roc_table(predictions, synthetic))
 write_csv(output.calibration, calibration_table(predictions, synthetic))
 grid = declared_thresholds(decision["description"], *decision["thresholds"])

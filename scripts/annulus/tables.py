@@ -4,7 +4,7 @@ import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,11 @@ def read_text_csv(path: str | Path) -> pd.DataFrame:
 
 def concat_csv(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read several CSV files of the same columns below one another, keeping empty ones' columns."""
-    tables = [read_csv(path) for path in paths]
+    return joined([read_csv(path) for path in paths])
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of the same columns below one another; where all are empty, the first."""
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else tables[0]
 

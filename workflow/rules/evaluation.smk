@@ -25,6 +25,7 @@ rule evaluate:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         models=model_files,
+        optimism="<results>/tasks/{task}/optimism.csv",
     output:
         performance=report(
             "<results>/tasks/{task}/performance.csv",
@@ -137,6 +138,7 @@ rule list_warnings:
         subgroups="<results>/tasks/{task}/subgroups.csv",
         sample_size="<results>/tasks/{task}/sample_size.csv",
         odds_ratios="<results>/tasks/{task}/odds_ratios.csv",
+        volume="<results>/tasks/{task}/volume.csv",
     output:
         warnings=report(
             "<results>/tasks/{task}/warnings.csv",

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from annulus.evaluation.discrimination import compare_aucs, compare_unpaired_aucs
 from annulus.evaluation.multiplicity import holm
 from annulus.evaluation.predictions import known, side_by_side
+from annulus.modelling.frozen import FrozenModel
 
 COMPARISON_COLUMNS = [
     "model_a", "model_b", "cohort", "metric", "difference", "lower", "upper", "statistic", "p",
@@ -18,6 +20,7 @@ COMPARISON_COLUMNS = [
 
 PAIRED = "paired DeLong"
 UNPAIRED = "unpaired DeLong"
+LIKELIHOOD_RATIO = "likelihood ratio"
 ONE_OUTCOME = "only one outcome is present"
 NO_TEST = "no test: the variance of the difference is 0 or not defined"
 
@@ -54,6 +57,38 @@ def comparisons(
     adjusted = holm({str(row): float(p) for row, p in found.loc[tested, "p"].items()})
     found.loc[tested, "p_holm"] = [result.adjusted for result in adjusted]
     return found.assign(synthetic=int(synthetic))
+
+
+def likelihood_ratio_tests(models: Sequence[FrozenModel], synthetic: bool) -> pd.DataFrame:
+    """Tests of nested models in training, where DeLong's does not hold, by likelihood ratio.
+
+    Of models fitted by maximum likelihood to the same patients, every pair whose terms are nested; ``model_a``
+    is the larger. ``statistic`` is twice the ``difference`` of log-likelihoods. Rad-scores are cross-fitted.
+    """
+    fitted = [model for model in models if model.linear is not None and model.log_likelihood is not None]
+    rows = []
+    for small, large in permutations(fitted, 2):
+        fewer, more = (set(m.linear.terms) for m in (small, large) if m.linear is not None)
+        same = small.training["patients_sha256"] == large.training["patients_sha256"]
+        if not (fewer < more and same):
+            continue
+        difference = float(large.log_likelihood or 0.0) - float(small.log_likelihood or 0.0)
+        freedom = len(more - fewer)
+        rows.append(
+            {
+                "model_a": large.name,
+                "model_b": small.name,
+                "cohort": "train",
+                "metric": "log_likelihood",
+                "difference": difference,
+                "statistic": 2.0 * difference,
+                "p": float(stats.chi2.sf(max(0.0, 2.0 * difference), freedom)),
+                "declared": 0,
+                "method": LIKELIHOOD_RATIO,
+                "note": f"{freedom} degree{'s' * (freedom > 1)} of freedom",
+            }
+        )
+    return pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS).assign(synthetic=int(synthetic))
 
 
 def pairs_of(

@@ -20,6 +20,8 @@ PERFORMANCE_COLUMNS = [
     "model", "cohort", "n", "events", "metric", "estimate", "lower", "upper", "method", "note",
     "synthetic",
 ]  # fmt: skip
+CORRECTED = ("auc", "brier", "calibration_slope")
+
 ROC_COLUMNS = ["model", "cohort", "threshold", "false_positive_rate", "sensitivity"]
 
 OUT_OF_FOLD = "out-of-fold predictions"
@@ -91,6 +93,32 @@ def at_risk(metric: str, risk: float) -> str:
     """Name a metric of calling positive whoever has at least this predicted risk."""
     text = f"{risk:.2f}"
     return f"{metric}_at_{text if float(text) == risk else f'{risk:g}'}"
+
+
+def with_optimism(table: pd.DataFrame, optimism: pd.DataFrame) -> pd.DataFrame:
+    """Put optimism-corrected AUC, Brier score and calibration slope beside the training rows.
+
+    ``optimism`` is ``tasks/<task>/optimism.csv``.
+    """
+    sizes = table[table["cohort"] == "train"].drop_duplicates("model").set_index("model")
+    found = optimism[optimism["measure"].isin(CORRECTED)]
+    rows = pd.DataFrame(
+        {
+            "model": found["model"],
+            "cohort": "train",
+            "n": found["model"].map(sizes["n"]),
+            "events": found["model"].map(sizes["events"]),
+            "metric": found["measure"] + "_optimism_corrected",
+            "estimate": found["corrected"],
+            "method": "bootstrap of the whole pipeline, " + found["resamples"].astype(str) + " resamples",
+            "note": [
+                f"apparent {apparent:.3f}, optimism {by:.3f}"
+                for apparent, by in zip(found["apparent"], found["optimism"], strict=True)
+            ],
+            "synthetic": table["synthetic"].iloc[0],
+        }
+    )
+    return pd.concat([table, rows.reindex(columns=table.columns)], ignore_index=True)
 
 
 def roc_table(predictions: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
