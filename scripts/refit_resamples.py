@@ -5,8 +5,8 @@ from annulus.job import log_to
 log_to(snakemake.log[0])
 
 from annulus.modelling.fitting import read_lower_bounds, read_training
-from annulus.modelling.optimism import resamples
-from annulus.modelling.refitting import optimism_rounds, task_plan
+from annulus.modelling.optimism import ROUND_COLUMNS, optimism_rounds, resamples
+from annulus.modelling.refitting import refitter, task_plan
 from annulus.tables import write_csv
 
 params, task = snakemake.params, snakemake.wildcards.task
@@ -16,4 +16,5 @@ plan = task_plan(params.plan, training, params.images, lower, params.seed)
 outcome = training.outcome.to_numpy()
 drawn = resamples(outcome, params.resamples, params.seed)
 batch = {number: drawn[number] for number in params.numbers}
-write_csv(snakemake.output.rounds, optimism_rounds(training.predictors, outcome, plan, batch))
+rounds = optimism_rounds(refitter(plan), training.predictors, outcome, batch)
+write_csv(snakemake.output.rounds, rounds, ROUND_COLUMNS)

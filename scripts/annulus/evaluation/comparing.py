@@ -62,8 +62,9 @@ def comparisons(
 def likelihood_ratio_tests(models: Sequence[FrozenModel], synthetic: bool) -> pd.DataFrame:
     """Tests of nested models in training, where DeLong's does not hold, by likelihood ratio.
 
-    Of models fitted by maximum likelihood to the same patients, every pair whose terms are nested; ``model_a``
-    is the larger. ``statistic`` is twice the ``difference`` of log-likelihoods. Rad-scores are cross-fitted.
+    Of models fitted by maximum likelihood to the same patients, every pair whose terms are nested;
+    ``model_a`` is the larger. ``statistic`` is twice the ``difference`` of log-likelihoods. Rad-scores are
+    cross-fitted.
     """
     fitted = [model for model in models if model.linear is not None and model.log_likelihood is not None]
     rows = []

@@ -21,7 +21,7 @@ from annulus.modelling.combined import fit_combined, log_odds, probability
 from annulus.modelling.estimator import Estimator
 from annulus.modelling.fitting import Training, prespecified_variables, signature_columns, variables
 from annulus.modelling.frozen import FrozenModel, Scorer
-from annulus.modelling.optimism import MEASURES, performance
+from annulus.modelling.optimism import Predict, Refit
 from annulus.modelling.pipeline import build_pipeline
 from annulus.modelling.signature import Split, cross_fitted_scores, patient_folds, reseeded
 
@@ -31,7 +31,6 @@ STRIDE = 100
 # Share of the patients that a random split holds out.
 HELD_OUT = 0.3
 
-ROUND_COLUMNS = ["model", "resample", "measure", "there", "here"]
 SPLIT_COLUMNS = ["model", "split", "auc"]
 SELECTED_COLUMNS = ["model", "split", "column"]
 
@@ -140,22 +139,13 @@ def refit(table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, number: int)
     return Refitted(models, log_odds(y))
 
 
-def optimism_rounds(
-    table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, resamples: Mapping[int, np.ndarray]
-) -> pd.DataFrame:
-    """Refit on every resample (rows by its number) and judge the models there and on all patients here.
+def refitter(plan: TaskPlan) -> Refit:
+    """Return what refits the whole task on a resample."""
 
-    Columns as :data:`ROUND_COLUMNS`, ``measure`` as of :func:`annulus.modelling.optimism.performance`.
-    """
-    y = np.asarray(outcome, dtype=float)
-    rows = []
-    for number, drawn in resamples.items():
-        found = refit(table.iloc[drawn], y[drawn], plan, number + 1)
-        there, here = found.probabilities(table.iloc[drawn]), found.probabilities(table)
-        for model in found.models:
-            own, others = performance(y[drawn], there[model]), performance(y, here[model])
-            rows += [(model, number, name, own[name], others[name]) for name in MEASURES]
-    return pd.DataFrame(rows, columns=ROUND_COLUMNS)
+    def fit(table: pd.DataFrame, outcome: np.ndarray, number: int) -> Predict:
+        return refit(table, outcome, plan, number + 1).probabilities
+
+    return fit
 
 
 def random_splits(outcome: np.ndarray, count: int, seed: int) -> list[Split]:
