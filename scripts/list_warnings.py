@@ -19,5 +19,6 @@ evaluated = Evaluated(
     decision=decision["description"],
     thresholds=declared_thresholds(decision["description"], *decision["thresholds"]),
     at=decision["at"],
+    splits=params.splits,
 )
 write_csv(snakemake.output.warnings, warnings_table(evaluated, params.synthetic))

@@ -366,7 +366,7 @@ def test_other_resamples_are_about_those_of_rms_validate():
     apparent = {"model": performance(y, refit(terms, y, -1)(terms)["model"])}
     numbers = optimism_table(apparent, rounds).set_index("measure")
     differences = rounds.assign(optimism=rounds["there"] - rounds["here"])
-    by_resample = differences.pivot(index="resample", columns="measure", values="optimism")
+    by_resample = differences.pivot_table(index="resample", columns="measure", values="optimism")
     assert 2.0 * numbers.loc["auc", "apparent"] - 1.0 == pytest.approx(wanted["dxy"], abs=1e-4)
     ours = [
         2.0 * numbers.loc["auc", "corrected"] - 1.0,

@@ -305,6 +305,7 @@ def _refuse_contradictions(design: Settings) -> None:
         ]
         lines += _cut_off_contradictions(task, plan["cut_off"])
     lines += _split_contradictions(design["split"])
+    lines += _cascade_contradictions(design["cascades"], design["tasks"])
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
@@ -315,6 +316,31 @@ def _cut_off_contradictions(task: str, cut_off: Settings) -> list[str]:
     if "at" in cut_off:
         return [f"tasks.{task}.cut_off.at: the rule youden has none; choose another rule or leave it out."]
     return [f"tasks.{task}.cut_off.at: the rule {cut_off['rule']} needs it, for example 0.9."]
+
+
+def _cascade_contradictions(cascades: Settings, tasks: Settings) -> list[str]:
+    lines = []
+    for name, cascade in cascades.items():
+        key, levels = f"cascades.{name}", cascade["levels"]
+        if name in tasks:
+            lines.append(f"{key}: a task has this name; choose another.")
+        if len(cascade["classes"]) != len(levels) + 1:
+            lines.append(
+                f"{key}.classes: {len(levels)} levels sort into {len(levels) + 1} classes; "
+                f"{len(cascade['classes'])} are named."
+            )
+        for level in levels:
+            if level["task"] not in tasks:
+                near = _nearest(level["task"], list(tasks))
+                lines.append(f"{key}.levels: the task {level['task']!r} is not known{near}.")
+                continue
+            models = models_of(tasks[level["task"]])
+            if level["model"] not in models:
+                lines.append(
+                    f"{key}.levels: {level['task']} has no model {level['model']!r}"
+                    f"{_nearest(level['model'], models)}. Known: {', '.join(models)}."
+                )
+    return lines
 
 
 def _split_contradictions(split: Settings) -> list[str]:

@@ -77,7 +77,7 @@ def seconds(run: Callable[[], object]) -> tuple[float, float]:
 
 def start_workers(jobs: int) -> None:
     """Start the processes, and have each import what it needs."""
-    Parallel(n_jobs=jobs)(delayed(RefitClone)(signature()) for _ in range(jobs))
+    Parallel(n_jobs=jobs)(delayed(signature)() for _ in range(jobs))
 
 
 def _used() -> float:

@@ -38,6 +38,7 @@ RESULTS = f"results/{DESIGN['name']}"
 SIMULATED = COHORT["source"] == "simulated"
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
+CASCADES = DESIGN["cascades"]
 HABITATS = "habitats" in DESIGN["regions"]
 STABILITY = "stability" in DESIGN
 REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
@@ -411,6 +412,38 @@ def is_combined_signature(wildcards):
     return any(wildcards.roi in parts["signatures"] for parts in models)
 
 
+def cascade_levels(wildcards):
+    """Return the task and model of every level of a cascade."""
+    return CASCADES[wildcards.cascade]["levels"]
+
+
+def cascade_classes(wildcards):
+    """Return the classes that a cascade sorts patients into."""
+    return CASCADES[wildcards.cascade]["classes"]
+
+
+def cascade_predictions(wildcards):
+    """Return the predictions of every level's task."""
+    return [f"{RESULTS}/tasks/{level['task']}/predictions.csv" for level in cascade_levels(wildcards)]
+
+
+def cascade_models(wildcards):
+    """Return the frozen model of every level."""
+    levels = cascade_levels(wildcards)
+    return [f"{RESULTS}/models/{level['task']}/{level['model']}/model.json" for level in levels]
+
+
+def cascade_files(table):
+    """Return a table of every cascade."""
+    return [f"{RESULTS}/cascades/{cascade}/{table}.csv" for cascade in CASCADES]
+
+
+def figures_by_name():
+    """Name the figures of every task and cascade."""
+    confusion = [f"confusion_{cohort}" for cohort in COHORTS]
+    return {task: task_figures(task) for task in TASKS} | dict.fromkeys(CASCADES, confusion)
+
+
 def from_task(*keys):
     """Return a params function that looks up a value of the wildcard's task."""
 
@@ -443,7 +476,9 @@ def task_figures(task):
 
 def all_figures():
     """Return the PNG of every figure of the study; PDF and CSV come with it."""
-    return [f"{RESULTS}/figures/{task}/{name}.png" for task in TASKS for name in task_figures(task)]
+    return [
+        f"{RESULTS}/figures/{name}/{f}.png" for name, figures in figures_by_name().items() for f in figures
+    ]
 
 
 def centre_files(wildcards=None):

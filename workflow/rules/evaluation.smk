@@ -153,6 +153,7 @@ rule list_warnings:
         shown=shown_models_of,
         main=main_models,
         decision=from_task("decision"),
+        splits=DESIGN["repeated_splits"],
         synthetic=SIMULATED,
         code=code_of("list_warnings.py"),
     script:
@@ -271,3 +272,34 @@ rule tabulate_centres:
         code=code_of("tabulate_centres.py"),
     script:
         "../../scripts/tabulate_centres.py"
+
+
+rule run_cascade:
+    input:
+        predictions=cascade_predictions,
+        models=cascade_models,
+    output:
+        patients="<results>/cascades/{cascade}/patients.csv",
+        confusion=report(
+            "<results>/cascades/{cascade}/confusion.csv",
+            caption="../report/confusion.rst",
+            category="{cascade}",
+        ),
+        performance=report(
+            "<results>/cascades/{cascade}/performance.csv",
+            caption="../report/cascade.rst",
+            category="{cascade}",
+        ),
+    log:
+        "<logs>/run_cascade/{cascade}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        levels=cascade_levels,
+        classes=cascade_classes,
+        bootstraps=1000,
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("run_cascade.py"),
+    script:
+        "../../scripts/run_cascade.py"

@@ -252,3 +252,27 @@ rule figure_nomogram:
         code=code_of("figure_nomogram.py"),
     script:
         "../../scripts/figure_nomogram.py"
+
+
+rule figure_confusion:
+    input:
+        confusion="<results>/cascades/{cascade}/confusion.csv",
+    output:
+        pdf="<results>/figures/{cascade}/confusion_{cohort}.pdf",
+        png=report(
+            "<results>/figures/{cascade}/confusion_{cohort}.png",
+            caption="../report/confusion.rst",
+            category="{cascade}",
+            labels={"figure": "confusion matrix", "cohort": "{cohort}"},
+        ),
+        csv="<results>/figures/{cascade}/confusion_{cohort}.csv",
+    log:
+        "<logs>/figure_confusion/{cascade}_{cohort}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        classes=cascade_classes,
+        synthetic=SIMULATED,
+        code=code_of("figure_confusion.py"),
+    script:
+        "../../scripts/figure_confusion.py"

@@ -43,6 +43,12 @@ rule write_report:
         warnings=task_files("warnings"),
         selection=task_files("selection"),
         odds_ratios=task_files("odds_ratios"),
+        optimism=task_files("optimism"),
+        repeated_splits=task_files("repeated_splits"),
+        volume=task_files("volume"),
+        cascades=cascade_files("performance"),
+        centres=task_files("centres") if "centre" in DESIGN else [],
+        centre_prediction=centre_files(),
         leak_screen=task_files("leak_screen"),
         duplicates=task_files("duplicates"),
     output:
@@ -57,7 +63,7 @@ rule write_report:
         synthetic=SIMULATED,
         gallery=f"../qc/gallery/{COHORT['name']}.html" if COHORT["redistribution"] else "",
         shown={task: shown_models(task) for task in TASKS},
-        figures={task: task_figures(task) for task in TASKS},
+        figures=figures_by_name(),
         code=code_of("write_report.py"),
     script:
         "../../scripts/write_report.py"

@@ -1,7 +1,7 @@
 """Every guard of ``annulus.evaluation.warnings`` that applies to a task, as one table."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +18,7 @@ from annulus.modelling.frozen import rad_score
 # The tables that guards look at.
 TABLES = (
     "predictions", "performance", "comparisons", "supplement", "subgroups", "sample_size", "odds_ratios",
+    "volume",
 )  # fmt: skip
 
 WARNING_COLUMNS = ["guard", "model", "cohort", "message", "synthetic"]
@@ -30,8 +31,7 @@ class Evaluated:
     """A task's tables, by their name in the results contract, and what was declared before them.
 
     ``shown`` are the models that curves compare; the task is about the first of ``order`` that there is.
-    ``terms`` are each fitted model's. ``volume_correlations`` are Spearman's, of a model's score with the
-    volume; ``splits`` is how many splits of the patients the numbers rest on.
+    ``terms`` are each fitted model's. ``splits`` is how many random splits of the patients were repeated.
     """
 
     predictions: pd.DataFrame
@@ -41,14 +41,14 @@ class Evaluated:
     subgroups: pd.DataFrame
     sample_size: pd.DataFrame
     odds_ratios: pd.DataFrame
+    volume: pd.DataFrame
     shown: Sequence[str]
     order: Sequence[str]
     terms: Mapping[str, Collection[str]]
     decision: str
     thresholds: np.ndarray
-    at: Sequence[float] = ()
-    volume_correlations: Mapping[str, float] = field(default_factory=dict)
-    splits: int = 1
+    at: Sequence[float]
+    splits: int
 
     @property
     def main(self) -> str:
@@ -115,10 +115,9 @@ def _of_models(of: Evaluated) -> Iterator[Warned]:
         if row["term"].startswith(rad_score("")):
             message = guards.training_p_is_apparent(row["term"], "cross-fitted" in str(row["note"]))
             yield Warned("training_p_is_apparent", message, row["model"], TRAINING)
-    for model, spearman in of.volume_correlations.items():
-        yield Warned(
-            "signature_follows_volume", guards.signature_follows_volume(model, spearman), model, TRAINING
-        )
+    for row in _records(of.volume[of.volume["column"].str.startswith(rad_score(""))]):
+        message = guards.signature_follows_volume(row["model"], row["spearman"])
+        yield Warned("signature_follows_volume", message, row["model"], TRAINING)
 
 
 def _of_decisions(of: Evaluated) -> Iterator[Warned]:

@@ -174,3 +174,8 @@ def _cut_off_json(cut_off: CutOff) -> dict[str, Any]:
 def _cut_off(content: Mapping[str, Any]) -> CutOff:
     lower, upper = content["interval"] or (np.nan, np.nan)
     return CutOff(content["value"], content["rule"], lower, upper)
+
+
+def cut_off_of(content: Mapping[str, Any]) -> float:
+    """Return the cut-off of a frozen model as JSON; one that does not exist calls nobody positive."""
+    return float("inf") if content["threshold"] is None else float(content["threshold"]["value"])

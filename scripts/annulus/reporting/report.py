@@ -13,6 +13,7 @@ from annulus.evaluation.calibration import LEAST_FOR_LOESS
 from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.leak_screen import SCREENS
 from annulus.evaluation.performance import AT_RISK, at_risk
+from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
 from annulus.tables import read_csv
@@ -48,6 +49,7 @@ CAPTIONS = {
         "Nomogram. Add the points of every ruler and read the risk below the total. Rulers are rounded "
         "outwards from the training patients' range; nothing beyond that range is known."
     ),
+    "confusion": "Patients by observed and predicted class; shares are of the observed class.",
 }
 HOSMER_LEMESHOW = "hosmer_lemeshow"
 
@@ -75,6 +77,13 @@ CALIBRATION_METRICS = {
     "ici": "ICI",
     "spiegelhalter_p": "Spiegelhalter p",
 }
+CASCADE_METRICS = {
+    "accuracy": "Accuracy",
+    "weighted_kappa": "Weighted kappa",
+    "sensitivity": "Sensitivity",
+    "ppv": "PPV",
+    "auc": "AUC against the rest",
+}
 MEASURES = {
     "nri_events": "NRI, events",
     "nri_non_events": "NRI, non-events",
@@ -95,6 +104,7 @@ class Study:
     synthetic: bool
     tables: Mapping[str, pd.DataFrame]
     task_tables: Mapping[str, Mapping[str, pd.DataFrame]]
+    cascades: Mapping[str, pd.DataFrame]
     figures: Mapping[str, Sequence[tuple[str, str]]]
     gallery: str
     shown: Mapping[str, Sequence[str]]
@@ -124,23 +134,36 @@ def study_of(inputs: Any, params: Any) -> Study:
         "warnings",
         "selection",
         "odds_ratios",
+        "optimism",
+        "repeated_splits",
+        "volume",
         "leak_screen",
         "duplicates",
+        *(["centres"] if "centre" in params.design else []),
     )
     return Study(
         design=params.design,
         cohort=params.cohort,
         synthetic=params.synthetic,
-        tables={name: read_csv(inputs[name]) for name in names},
+        tables={name: read_csv(_listed(inputs[name])[0]) for name in (*names, *_of_centres(params.design))},
         task_tables={
             task: {name: read_csv(_listed(inputs[name])[i]) for name in lists} for i, task in enumerate(tasks)
         },
+        cascades={
+            name: read_csv(path)
+            for name, path in zip(params.design["cascades"], _listed(inputs["cascades"]), strict=True)
+        },
         figures={
-            task: [(name, paths[(task, f"{name}.png")]) for name in params.figures[task]] for task in tasks
+            name: [(figure, paths[(name, f"{figure}.png")]) for figure in figures]
+            for name, figures in params.figures.items()
         },
         gallery=params.gallery,
         shown=params.shown,
     )
+
+
+def _of_centres(design: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("centre_prediction",) if "centre" in design else ()
 
 
 def render(study: Study) -> str:
@@ -155,6 +178,8 @@ def render(study: Study) -> str:
         rings=_rings(study.tables["rois"]),
         features=_features(study.tables["catalogue"], study.tables["failures"]),
         warnings=study.tables["problems"].fillna("").to_dict("records"),
+        cascades={name: _cascade(study, name) for name in study.cascades},
+        centre_prediction=_centre_prediction_rows(study.tables),
         published=[_published_row(row) for row in study.tables["published"].to_dict("records")],
         cohort_title=cohort_title,
         model_title=model_title,
@@ -182,10 +207,7 @@ def _task(study: Study, task: str) -> dict[str, Any]:
     paired, between = tables["comparisons"][~unpaired], tables["comparisons"][unpaired]
     return {
         "plan": study.design["tasks"][task],
-        "figures": [
-            {"name": name, "caption": _caption(name), "image": _embedded(path), "width": _width(path)}
-            for name, path in study.figures[task]
-        ],
+        "figures": _figures(study, task),
         "must_know": _must_know(tables["warnings"]),
         "metrics": METRICS,
         "calibration_metrics": CALIBRATION_METRICS,
@@ -209,10 +231,15 @@ def _task(study: Study, task: str) -> dict[str, Any]:
                 **row,
                 "odds_ratio": with_interval({**row, "estimate": row["odds_ratio"]}, 2),
                 "p": p_value(row["p"]),
+                "gvif": number(row["gvif"], 2),
+                "ci_method": _text(row["ci_method"]),
                 "note": _text(row["note"]),
             }
             for row in tables["odds_ratios"].to_dict("records")
         ],
+        "resampled": _resampled_rows(tables),
+        "volume": _volume_rows(tables["volume"]),
+        "centres": _centre_rows(tables.get("centres")),
         "signatures": _signature_rows(tables["selection"]),
         "screens": _screens(tables["leak_screen"]),
         "rivals": _rivals(tables["leak_screen"]),
@@ -398,6 +425,111 @@ def _remarks(performance: pd.DataFrame) -> dict[str, str]:
     return dict(zip(noted["model"], noted["note"].astype(str), strict=True))
 
 
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.0%}"
+
+
+def _cascade(study: Study, name: str) -> dict[str, Any]:
+    """Return a cascade's plan, its performance by cohort and class, and its figures."""
+    rows = [
+        {
+            **row,
+            "n": number(row["n"], 0),
+            "events": number(row["events"], 0),
+            "estimate": with_interval(row),
+            "metric": CASCADE_METRICS[row["metric"]],
+            "note": _text(row["note"]),
+        }
+        for row in study.cascades[name].to_dict("records")
+    ]
+    return {"plan": study.design["cascades"][name], "rows": rows, "figures": _figures(study, name)}
+
+
+def _figures(study: Study, name: str) -> list[dict[str, Any]]:
+    return [
+        {"name": figure, "caption": _caption(figure), "image": _embedded(path), "width": _width(path)}
+        for figure, path in study.figures[name]
+    ]
+
+
+def _resampled_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Return, by model, what training results are worth: out of fold, less optimism, and by split."""
+    rows = tables["performance"]
+    out_of_fold = rows[(rows["cohort"] == "train") & (rows["metric"] == "auc")].set_index("model")
+    splits = tables["repeated_splits"].groupby("model")["auc"]
+    found = []
+    for model, part in tables["optimism"].groupby("model", sort=False):
+        by_measure = part.set_index("measure")
+        of_splits = splits.get_group(model)
+        low, middle, high = of_splits.quantile([0.025, 0.5, 0.975])
+        found.append(
+            {
+                "model": model,
+                "apparent": number(by_measure.loc["auc", "apparent"]),
+                "out_of_fold": with_interval(out_of_fold.loc[model]),
+                "auc": number(by_measure.loc["auc", "corrected"]),
+                "slope": number(by_measure.loc["calibration_slope", "corrected"], 2),
+                "brier": number(by_measure.loc["brier", "corrected"]),
+                "resamples": int(by_measure.loc["auc", "resamples"]),
+                "splits": f"{middle:.3f} ({low:.3f}–{high:.3f})",
+                "split_count": len(of_splits),
+            }
+        )
+    return found
+
+
+def _volume_rows(volume: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return how each Rad-score follows the lesion's size, and which of its features mostly do."""
+    rows = []
+    for model, group in volume.groupby("model", sort=False):
+        score, features = group.iloc[0], group.iloc[1:]
+        close = features[features["spearman"].abs() >= FOLLOWS_VOLUME]
+        rows.append(
+            {
+                "model": model,
+                "spearman": number(score["spearman"], 2),
+                "p_given_size": p_value(score["p_given_size"]),
+                "features": len(features),
+                "close": close["column"].to_list(),
+            }
+        )
+    return rows
+
+
+def _centre_rows(centres: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return patients and events by cohort and centre, with every model's AUC."""
+    if centres is None:
+        return []
+    rows = []
+    for (cohort, centre), group in centres.groupby(["cohort", "centre"], sort=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                "cohort": cohort,
+                "centre": centre,
+                "n": int(first["n"]),
+                "events": int(first["events"]),
+                "prevalence": f"{first['prevalence']:.0%}",
+                "p": p_value(first["p_prevalence"]),
+                "aucs": [
+                    (row["model"], with_interval({**row, "estimate": row["auc"]}, 2))
+                    for row in group.to_dict("records")
+                    if pd.notna(row["auc"])
+                ],
+            }
+        )
+    return rows
+
+
+def _centre_prediction_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    if "centre_prediction" not in tables:
+        return []
+    return [
+        {**row, "auc": with_interval({**row, "estimate": row["auc"]}, 2), "note": _text(row["note"])}
+        for row in tables["centre_prediction"].to_dict("records")
+    ]
+
+
 def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
     kept = selection[selection["model"].str.startswith("signature_")]
     return [
@@ -406,7 +538,13 @@ def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
             "candidates": len(group),
             "constant": int((group["step_removed"] == "variance").sum()),
             "selected": [
-                {"column": row.column, "coefficient": number(row.coefficient, 4)}
+                {
+                    "column": row.column,
+                    "coefficient": number(row.coefficient, 4),
+                    "frequency": "–"
+                    if pd.isna(row.selection_frequency)
+                    else f"{row.selection_frequency:.0%}",
+                }
                 for row in group[group["step_removed"].isna()].itertuples()
             ],
         }
