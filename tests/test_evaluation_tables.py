@@ -17,6 +17,7 @@ from annulus.evaluation.performance import Plan
 from annulus.evaluation.predictions import known, side_by_side
 from annulus.evaluation.reclassification import bootstrap_improvement, continuous_nri, idi
 from annulus.evaluation.supplement import SUPPLEMENT_COLUMNS, supplement
+from annulus.modelling.threshold import CutOff
 
 ORACLE = Path(__file__).parents[1] / "tests" / "oracle"
 EXPECTED = json.loads((ORACLE / "expected.json").read_text())
@@ -73,7 +74,7 @@ def cell(table, column="estimate", **where):
 
 
 def measured(table, plan=PLAN, threshold=0.5, **more):
-    cuts = dict.fromkeys(table["model"].unique(), threshold)
+    cuts = dict.fromkeys(table["model"].unique(), CutOff(threshold, "a rule"))
     return performance.performance(table, cuts, {}, {}, plan, synthetic=True, **more)
 
 
@@ -403,6 +404,10 @@ def test_a_declared_prevalence_has_curves_of_its_own(predictions):
 # ---- guards ----
 
 
+def volume_rows(*rows):
+    return pd.DataFrame(rows, columns=["model", "column", "spearman"]).astype({"column": str})
+
+
 def evaluated(table, declared=(), at=(), shown=("m",), people=None, variables=(), **more):
     """All tables of a task, as its rules make them."""
     cuts = dict.fromkeys(table["model"].unique(), 0.5)
@@ -410,18 +415,22 @@ def evaluated(table, declared=(), at=(), shown=("m",), people=None, variables=()
     selection = pd.DataFrame({"model": list(cuts), "column": "age_years"})
     settings = {
         "predictions": table,
-        "performance": performance.performance(table, cuts, {}, {}, PLAN, synthetic=True),
+        "performance": performance.performance(
+            table, dict.fromkeys(cuts, CutOff(0.5, "a rule")), {}, {}, PLAN, synthetic=True
+        ),
         "comparisons": comparing.comparisons(table, shown, declared, synthetic=True),
         "supplement": supplement(table, declared, cuts, at, 100, 1, synthetic=True),
         "subgroups": subgroups.subgroup_table(table, patients, variables, shown, synthetic=True),
         "sample_size": sample_size.sample_size_table(table, selection, synthetic=True),
         "odds_ratios": pd.DataFrame(columns=["model", "term", "note"]),
+        "volume": volume_rows(),
         "shown": shown,
         "order": shown,
         "terms": {model: ["age_years"] for model in cuts},
         "decision": "biopsy",
         "thresholds": np.array([0.1, 0.5, 0.95]),
         "at": at,
+        "splits": 20,
     }
     return guards.Evaluated(**{**settings, **more})
 
@@ -449,7 +458,7 @@ def test_every_guard_that_applies_is_listed():
             people=people,
             variables=[{"column": "er_status"}],
             odds_ratios=odds,
-            volume_correlations={"m": 0.9},
+            volume=volume_rows(("signature_itr", "radscore_itr", 0.9), ("signature_itr", "f1", 1.0)),
         ),
         synthetic=True,
     )

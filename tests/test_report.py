@@ -12,11 +12,17 @@ from scipy.special import expit
 from annulus.config import problems, read_yaml
 from annulus.evaluation import comparing, guards, performance, sample_size, subgroups
 from annulus.evaluation import warnings as warning_sentences
+from annulus.evaluation.cascade import cascade_table
+from annulus.evaluation.centres import centre_table
 from annulus.evaluation.performance import Plan
 from annulus.evaluation.supplement import supplement
 from annulus.figures import curves
 from annulus.figures.forest import forest_figure
 from annulus.figures.style import save
+from annulus.modelling.baselines import VOLUME_COLUMNS
+from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS
+from annulus.modelling.optimism import OPTIMISM_COLUMNS
+from annulus.modelling.threshold import CutOff
 from annulus.reporting.report import Study, render
 
 TASK = "her2_fish"
@@ -77,8 +83,17 @@ def tables(design):
     people["menopausal_status"] = np.array(["pre", "peri", "post"])[people.index % 3]
     cuts, at = dict.fromkeys(MODELS, 0.4), plan["decision"]["at"]
     absent = {"signature_ptr5": "no feature <survived>"}
+    optimism = pd.DataFrame(
+        [
+            (model, measure, 0.9, 0.0567, 0.8433, 200, 1)
+            for model in MODELS
+            for measure in ("auc", "brier", "calibration_slope")
+        ],
+        columns=OPTIMISM_COLUMNS,
+    )
     selection = pd.DataFrame(
         {
+            "selection_frequency": [np.nan, np.nan, 0.25],
             "model": ["clinical", "nomogram", "signature_itr"],
             "column": ["age_years", "radscore_itr", "f1"],
             "step_removed": [np.nan, np.nan, "variance"],
@@ -87,28 +102,68 @@ def tables(design):
     )
     found = {
         "predictions": predictions,
-        "performance": performance.performance(
-            predictions, cuts, absent, {}, Plan(100, 1, tuple(at)), synthetic=True
+        "performance": performance.with_optimism(
+            performance.performance(
+                predictions,
+                dict.fromkeys(MODELS, CutOff(0.4, "a rule", 0.3, 0.5)),
+                absent,
+                {},
+                Plan(100, 1, tuple(at)),
+                synthetic=True,
+            ),
+            optimism,
         ),
         "comparisons": comparing.comparisons(predictions, MODELS, plan["comparisons"], synthetic=True),
         "supplement": supplement(predictions, plan["comparisons"], cuts, at, 100, 1, synthetic=True),
         "subgroups": subgroups.subgroup_table(predictions, people, plan["subgroups"], MODELS, synthetic=True),
         "sample_size": sample_size.sample_size_table(predictions, selection, synthetic=True),
         "odds_ratios": pd.DataFrame(
-            columns=["model", "analysis", "term", "n", "events", "odds_ratio", "lower", "upper", "p", "note"]
+            [["nomogram", "multivariable", "age_years", 150, 70, 1.5, 1.1, 2.04, 0.01, "wald", 1.23, ""]],
+            columns=[*ODDS_RATIO_COLUMNS],
+        ),
+        "volume": pd.DataFrame(
+            [
+                ("signature_itr", "radscore_itr", 0.8, 0.01, 150, 0.0421),
+                ("signature_itr", "us_itr_f1", 0.95, 0.01, 150, np.nan),
+                ("signature_itr", "us_itr_f2", 0.1, 0.3, 150, np.nan),
+            ],
+            columns=VOLUME_COLUMNS,
         ),
     }
     evaluated = guards.Evaluated(
         **found, shown=MODELS, order=["nomogram"], terms={m: ["age_years"] for m in MODELS},
-        decision="biopsy", thresholds=GRID, at=at, volume_correlations={"nomogram": 0.8},
+        decision="biopsy", thresholds=GRID, at=at, splits=20,
     )  # fmt: skip
     return {
         **found,
         "warnings": guards.warnings_table(evaluated, synthetic=True),
         "selection": selection,
+        "optimism": optimism,
+        "repeated_splits": pd.DataFrame(
+            {
+                "model": np.repeat(MODELS, 41),
+                "split": np.tile(np.arange(41), 2),
+                "auc": np.tile(np.linspace(0.6, 0.8, 41), 2),
+            }
+        ),
+        "centres": centre_table(predictions, people.set_index("patient_id")["menopausal_status"], True),
         "leak_screen": pd.DataFrame(columns=["rivals"]),
         "duplicates": pd.DataFrame(columns=["kind"]),
     }
+
+
+CASCADE = {
+    "levels": [{"task": TASK, "model": "nomogram"}, {"task": TASK, "model": "clinical"}],
+    "classes": ["N0", "few", "many"],
+}
+
+
+def sorted_patients():
+    rng = np.random.default_rng(6)
+    risks = rng.dirichlet([1.0, 1.0, 1.0], 40)
+    return pd.DataFrame(risks, columns=["p_0", "p_1", "p_2"]).assign(
+        cohort="internal_test", observed=np.arange(40) % 3, predicted=risks.argmax(axis=1)
+    )
 
 
 def page(design, tables):
@@ -118,8 +173,21 @@ def page(design, tables):
     )
     shared["masks"] = pd.DataFrame({"decision": ["pass"]})
     shared["catalogue"] = pd.DataFrame({"constant": [0], "mode": ["shared"]})
+    shared["centre_prediction"] = pd.DataFrame(
+        [("itr", "post", 40, 8, 0.913, 0.81, 0.97, np.nan)],
+        columns=["roi", "centre", "n", "features", "auc", "lower", "upper", "note"],
+    )
+    cascades = {"burden": cascade_table(sorted_patients(), ["N0", "few", "many"], [], 100, 1, True)}
     study = Study(
-        design, {"name": "c", "licence": ""}, True, shared, {TASK: tables}, {TASK: []}, "", {TASK: MODELS}
+        design={**design, "centre": "menopausal_status", "cascades": {"burden": CASCADE}},
+        cohort={"name": "c", "licence": ""},
+        synthetic=True,
+        tables=shared,
+        task_tables={TASK: tables},
+        cascades=cascades,
+        figures={TASK: [], "burden": []},
+        gallery="",
+        shown={TASK: MODELS},
     )
     return render(study)
 
@@ -166,6 +234,18 @@ def test_the_numbers_of_the_tables_are_in_the_report(design, tables):
     for row in tables["subgroups"].query("model == 'nomogram' and cohort == 'internal_test'").itertuples():
         assert row.level in text and f"{row.auc:.2f} ({row.lower:.2f}" in text
     assert "no model: no feature <survived>" in text
+
+
+def test_resampling_size_centres_and_cascades_are_in_the_report(design, tables):
+    text = text_of(page(design, tables))
+    # Apparent, corrected and the percentiles of 41 evenly spaced AUCs from 0.6 to 0.8.
+    assert "0.900" in text and "0.843" in text and "0.700 (0.605–0.795)" in text
+    assert "ITR signature 0.80 0.042 2 1: us_itr_f1" in text
+    assert "1.50 (1.10–2.04) wald 0.010 1.23" in text
+    assert "itr post 40 0.91 (0.81–0.97)" in text
+    own = tables["centres"].query("cohort == 'train' and centre == 'pre' and model == 'nomogram'").iloc[0]
+    assert f"Nomogram {own['auc']:.2f} ({own['lower']:.2f}" in text
+    assert "many" in text and "AUC against the rest" in text and "Weighted kappa" in text
 
 
 def test_a_cohort_of_one_outcome_keeps_what_can_be_said_of_it(design, tables):
