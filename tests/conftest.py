@@ -100,6 +100,8 @@ def small_design() -> dict:
         "title": "A small study for tests",
         "cohort": "small_cohort.yaml",
         "seed": 11,
+        "resamples": 4,
+        "repeated_splits": 4,
         "images": {"rc": {"modality": "CEM", "series": "rc", "settings": "small_settings.yaml"}},
         "qc": {"minimum_voxels": 20},
         "regions": {

@@ -105,6 +105,8 @@ DESIGN = {
     "title": "A small SYNTHETIC study of habitats",
     "cohort": "mri_cohort.yaml",
     "seed": 3,
+    "resamples": 3,
+    "repeated_splits": 3,
     "images": {
         "pre": {"modality": "MRI", "series": "dce_0"},
         "dce": {"modality": "MRI", "series": "dce_1", "settings": "mri_settings.yaml"},

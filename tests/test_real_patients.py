@@ -31,6 +31,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("Images", "Masks"):
         (data / name).symlink_to(BUS_BRA / name)
     design = yaml.safe_load((folder / "config/studies/us_malignancy.yaml").read_text())
+    design |= {"resamples": 4, "repeated_splits": 4}
     plan = design["tasks"]["malignancy"]
     plan |= {"outer_folds": 3, "bootstraps": 100}
     plan["signature"] = {"model": {"lasso": {"folds": 4, "count": 20, "smallest_ratio": 0.2}}}

@@ -186,6 +186,7 @@ def page(design, tables):
         task_tables={TASK: tables},
         cascades=cascades,
         figures={TASK: [], "burden": []},
+        split_sha256="0123abcd",
         gallery="",
         shown={TASK: MODELS},
     )
@@ -245,6 +246,7 @@ def test_resampling_size_centres_and_cascades_are_in_the_report(design, tables):
     assert "itr post 40 0.91 (0.81–0.97)" in text
     own = tables["centres"].query("cohort == 'train' and centre == 'pre' and model == 'nomogram'").iloc[0]
     assert f"Nomogram {own['auc']:.2f} ({own['lower']:.2f}" in text
+    assert "SHA-256 0123abcd" in text
     assert "many" in text and "AUC against the rest" in text and "Weighted kappa" in text
 
 

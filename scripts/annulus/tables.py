@@ -1,5 +1,6 @@
 """Tables and small files, always written whole."""
 
+import hashlib
 import io
 import json
 import os
@@ -41,6 +42,11 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` as UTF-8."""
     write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_sha256(path: str | Path, of: str | Path) -> None:
+    """Write the SHA-256 of a file as ``sha256sum`` does, so that ``sha256sum --check`` reads it."""
+    write_text(path, f"{hashlib.sha256(Path(of).read_bytes()).hexdigest()}  {Path(of).name}\n")
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ rule write_report:
         figures=all_figures(),
         problems="<results>/cohort/problems.csv",
         flow="<results>/qc/flow.csv",
+        split_sha256="<results>/split/split.csv.sha256",
         masks="<results>/qc/masks.csv",
         findings="<results>/qc/findings.csv",
         agreement="<results>/qc/agreement.csv",

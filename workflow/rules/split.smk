@@ -34,6 +34,7 @@ rule split_patients:
         features="<results>/features/features.parquet",
     output:
         split="<results>/split/split.csv",
+        sha256="<results>/split/split.csv.sha256",
         flow="<results>/qc/flow.csv",
     log:
         "<logs>/split_patients.log",

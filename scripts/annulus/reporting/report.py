@@ -106,6 +106,7 @@ class Study:
     task_tables: Mapping[str, Mapping[str, pd.DataFrame]]
     cascades: Mapping[str, pd.DataFrame]
     figures: Mapping[str, Sequence[tuple[str, str]]]
+    split_sha256: str
     gallery: str
     shown: Mapping[str, Sequence[str]]
 
@@ -157,6 +158,7 @@ def study_of(inputs: Any, params: Any) -> Study:
             name: [(figure, paths[(name, f"{figure}.png")]) for figure in figures]
             for name, figures in params.figures.items()
         },
+        split_sha256=Path(inputs.split_sha256).read_text(encoding="utf-8").split()[0],
         gallery=params.gallery,
         shown=params.shown,
     )
