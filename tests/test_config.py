@@ -401,6 +401,7 @@ def test_a_ring_without_a_unit_is_refused_and_tumours_alone_are_not(refused, fol
     design["regions"]["rois"] = {"itr": {"kind": "tumour"}}
     task(design)["signatures"] = ["itr"]
     task(design)["combined"] = {"nomogram": {"signatures": ["itr"]}}
+    task(design)["comparisons"] = []
     assert list(load(design, folders).design["regions"]["rois"]) == ["itr"]
 
 
