@@ -153,7 +153,7 @@ def _decision_panel(
         xlabel=textwrap.fill(f"Threshold probability to {decision}", 48),
         ylabel="Net benefit per patient",
     )
-    axis.legend(loc="upper right", ncols=2)
+    axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=2)
 
 
 def _calibration_panel(axis: Axes, curves: pd.DataFrame, predictions: pd.DataFrame, colour: str) -> None:
