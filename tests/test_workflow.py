@@ -14,6 +14,8 @@ import yaml
 from conftest import PARTS, ROOT, TABLES, Project, copy_project, planned_jobs, run, small_design
 
 from annulus.cohort.sources import chunk_of
+from annulus.modelling.logistic import fit_logistic
+from annulus.tables import read_csv
 
 EVALUATION = {
     "evaluate": 1,
@@ -408,3 +410,49 @@ def test_a_control_is_a_region_and_can_be_a_signature(copy_of_finished: Project)
     project.snakemake("--cores", "2", "results/small/features/features.parquet")
     logs = [path.read_text() for path in (project.results / "logs/extract_features").glob("*.log")]
     assert all("its features are in the store" in text for text in logs)
+
+
+def test_centres_can_be_left_out_and_tasks_sort_in_a_cascade(copy_of_finished: Project) -> None:
+    project, design = copy_of_finished, small_design()
+    design["split"] = {"by": "leave_one_out", "column": "cohort"}
+    design["centre"] = "cohort"
+    first = design["tasks"]["her2_fish"]
+    first |= {"signatures": ["itr"], "combined": {"radiomics": {"signatures": ["itr"]}}}
+    del first["nomogram"]
+    design["tasks"]["high_grade"] = {**first, "outcome": "grade", "positive": [3], "negative": [1, 2]}
+    levels = [{"task": task, "model": "volume"} for task in ("her2_fish", "high_grade")]
+    design["cascades"] = {"classes": {"levels": levels, "classes": ["negative", "low", "high"]}}
+    project.write_design(design)
+    targets = ["tasks/her2_fish/centres.csv", "cascades/classes/performance.csv"]
+    figure = "figures/classes/confusion_train.png"
+    project.snakemake("--cores", "2", *(f"results/small/{name}" for name in (*targets, figure)))
+    results = project.results
+    split = read_csv(results / "split/split.csv")
+    assert (split["cohort"] == "train").all() and split["left_out_together"].nunique() == 2
+    assert "split.csv" in (results / "split/split.csv.sha256").read_text()
+    # Out of fold, the size's model of one centre is the one that the other centre's patients give.
+    table = pd.read_parquet(results / "split/train/predictors.parquet").set_index("patient_id")
+    outcomes = read_csv(results / "split/train/outcomes.csv").set_index("patient_id")
+    there = outcomes["left_out_together"] == "train"
+    fit = fit_logistic(
+        table.loc[there.index[there], ["log2_lesion_volume"]], outcomes.loc[there, "her2_fish"]
+    )
+    predicted = read_csv(results / "tasks/her2_fish/predictions.csv").query("model == 'volume'")
+    risk = predicted.set_index("patient_id").loc[there.index[~there], "probability_out_of_fold"]
+    linear = fit.intercept + fit.coefficients[0] * table.loc[risk.index, "log2_lesion_volume"]
+    np.testing.assert_allclose(risk, 1 / (1 + np.exp(-linear)), rtol=1e-9)
+    centres = read_csv(results / "tasks/her2_fish/centres.csv")
+    assert set(centres["centre"]) == {"train", "internal_test"} and set(centres["cohort"]) == {"train"}
+    sorted_patients = read_csv(results / "cascades/classes/patients.csv")
+    assert set(sorted_patients["observed"].dropna()) <= {0, 1, 2} and len(sorted_patients) == len(split)
+    assert (results / figure).is_file()
+
+
+def test_the_quick_profile_has_fewer_refits(copy_of_finished: Project) -> None:
+    design = small_design()
+    del design["resamples"], design["repeated_splits"]
+    copy_of_finished.write_design(design)
+    target = "results/small/tasks/her2_fish/optimism.csv"
+    planned = copy_of_finished.planned("--profile", "profiles/quick", target)
+    assert planned["refit_resamples"] == 4
+    assert copy_of_finished.planned(target)["refit_resamples"] == 20
