@@ -1,6 +1,11 @@
 """A small study in a copy of the project, run once and used by every test of the workflow."""
 
 import os
+
+# One thread per worker, as in the workflow; numpy reads this when it is first imported.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import shutil
 import subprocess
 import sys
