@@ -5,12 +5,12 @@ from annulus.job import log_to
 log_to(snakemake.log[0])
 
 from annulus.evaluation.subgroups import subgroup_table
-from annulus.tables import read_csv, write_csv
+from annulus.tables import read_csv, read_text_csv, write_csv
 
 params = snakemake.params
 table = subgroup_table(
     read_csv(snakemake.input.predictions),
-    read_csv(snakemake.input.participants),
+    read_text_csv(snakemake.input.participants),
     params.subgroups,
     params.compared,
     params.synthetic,

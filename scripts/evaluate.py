@@ -4,7 +4,7 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.evaluation.comparing import comparisons, likelihood_ratio_tests
+from annulus.evaluation.comparing import comparisons, nested_model_tests
 from annulus.evaluation.decision import declared_thresholds
 from annulus.evaluation.performance import (
     Plan,
@@ -28,7 +28,7 @@ synthetic = params.synthetic
 plan = Plan(params.bootstraps, params.seed, tuple(decision["at"]), params.proportion_interval)
 measured = performance(predictions, cut_offs, absent, remarks, plan, synthetic)
 write_csv(output.performance, with_optimism(measured, read_csv(snakemake.input.optimism)))
-nested = likelihood_ratio_tests([m for m in models if m.name in params.compared], synthetic)
+nested = nested_model_tests([m for m in models if m.name in params.compared], synthetic)
 between = comparisons(predictions, params.compared, params.declared, synthetic)
 write_csv(output.comparisons, joined([between, nested]))
 write_csv(output.roc, roc_table(predictions, synthetic))

@@ -20,5 +20,7 @@ evaluated = Evaluated(
     thresholds=declared_thresholds(decision["description"], *decision["thresholds"]),
     at=decision["at"],
     splits=params.splits,
+    cut_off_chosen=any(m.cut_off is not None and m.cut_off.chosen for m in models),
+    transductive=params.transductive,
 )
 write_csv(snakemake.output.warnings, warnings_table(evaluated, params.synthetic))

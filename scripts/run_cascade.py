@@ -4,7 +4,14 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.evaluation.cascade import Level, absent_levels, cascade_table, confusion_table, sort_patients
+from annulus.evaluation.cascade import (
+    Level,
+    absent_levels,
+    cascade_table,
+    confusion_table,
+    sort_patients,
+    with_names,
+)
 from annulus.modelling.frozen import cut_off_of
 from annulus.tables import read_csv, read_json, write_csv
 
@@ -15,8 +22,8 @@ levels = [
     for path, level, cut_off in zip(inputs.predictions, params.levels, cut_offs, strict=True)
 ]
 patients = sort_patients(levels, params.classes)
-write_csv(output.patients, patients.assign(synthetic=int(params.synthetic)))
+write_csv(output.patients, with_names(patients, params.classes).assign(synthetic=int(params.synthetic)))
 write_csv(output.confusion, confusion_table(patients, params.classes, params.synthetic))
 absent = absent_levels(levels)
-table = cascade_table(patients, params.classes, absent, params.bootstraps, params.seed, params.synthetic)
+table = cascade_table(patients, params.classes, absent, params.seed, params.synthetic)
 write_csv(output.performance, table)

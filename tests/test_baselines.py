@@ -40,6 +40,13 @@ def test_a_node_is_the_lesion_where_no_tumour_is_outlined():
     assert lesion_size(table, "volume_mm3").to_dict() == {"A": 6.0}
 
 
+def test_nobodys_size_depends_on_other_patients():
+    nodes = rois(("A", "node", "post_nst", 32, 64.0), ("B", "node", "baseline", 8, 16.0))
+    tumour = rois(("C", "tumour", "baseline", 4, 4.0))
+    together = lesion_size(pd.concat([nodes, tumour]), "volume_mm3")
+    assert together.to_dict() == {**lesion_size(nodes, "volume_mm3").to_dict(), "C": 2.0}
+
+
 def test_a_score_that_is_the_volume_adds_nothing_to_it():
     table, y = cohort()
     outcome = pd.Series(y * 1.0, index=table.index)

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
+from nested import nested_auc
 from scipy import stats
 
 from annulus.evaluation.calibration import calibration_slope
 from annulus.evaluation.discrimination import auc_interval
-from annulus.modelling.nested_cv import nested_cv
 from annulus.modelling.pipeline import build_pipeline
 
 PATIENTS, FEATURES, FRESH, MANY = 120, 500, 30, 4000
@@ -67,7 +67,7 @@ def fly(seed, effects, nested=True):
     """Fit on one cohort and judge on fresh ones; a model that selects nothing has only the nested AUC."""
     rng = np.random.default_rng(seed)
     X, y = patients(rng, PATIENTS, effects)
-    area = nested_cv(build_pipeline(PLAN, seed), X, y, 4, 1, seed).auc if nested else np.nan
+    area = nested_auc(build_pipeline(PLAN, seed), X, y, 4, seed) if nested else np.nan
     model = build_pipeline(PLAN, seed).fit(X, y)
     b = weights(model)
     if not b.any():
@@ -146,3 +146,43 @@ def test_a_hundred_cohorts_with_planted_effects():
     nested, error = mean_and_error([f.nested_auc for f in flights])
     most = stats.norm.cdf(np.linalg.norm(EFFECTS) / np.sqrt(2.0))
     assert 0.5 + 3 * error < nested < np.mean([f.true_auc for f in chosen]) + 3 * error < most
+
+
+# ---- and a leak would be seen ----
+
+STEPS = [
+    "impute", "scale", "variance", {"univariable": {"p": 0.05, "test": "welch"}},
+    {"correlation": {"method": "pearson"}}, {"mrmr": {"count": 8}},
+]  # fmt: skip
+LASSO = {"folds": 3, "count": 6, "smallest_ratio": 0.3}
+
+
+def selecting(steps=STEPS):
+    return build_pipeline({"steps": steps, "model": {"lasso": LASSO}}, 0)
+
+
+def cohort(seed, n=120, p=200, effect=0.0):
+    rng = np.random.default_rng(seed)
+    y = rng.permutation(np.arange(n) % 2)
+    X = pd.DataFrame(rng.normal(size=(n, p)), index=[f"P{i}" for i in range(n)]).add_prefix("f")
+    X["f3"] += effect * y
+    return X, y
+
+
+def test_selection_inside_the_folds_finds_nothing_in_noise_and_outside_them_it_would():
+    inside, outside = [], []
+    for seed in range(6):
+        X, y = cohort(seed)
+        inside.append(nested_auc(selecting(), X, y, 4, seed))
+        chosen = selecting().prepare.fit(X, y).transform(X)
+        outside.append(nested_auc(selecting(["impute"]), chosen, y, 4, seed))
+    for areas, found in ((inside, False), (outside, True)):
+        error = np.std(areas, ddof=1) / np.sqrt(len(areas))
+        assert (np.mean(areas) - 0.5 > 3 * error) == found
+    assert np.mean(outside) > 0.65
+
+
+def test_what_is_there_is_found():
+    X, y = cohort(0, p=60, effect=1.5)
+    # Two normals 1.5 SD apart have an AUC of 0.856.
+    assert nested_auc(selecting(), X, y, 4, 1) == pytest.approx(0.856, abs=0.08)

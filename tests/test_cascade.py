@@ -14,6 +14,7 @@ from annulus.evaluation.cascade import (
     sort_patients,
 )
 from annulus.figures.confusion import confusion_figure
+from annulus.tables import read_csv, write_csv
 
 CLASSES = ["N0", "1-2 nodes", "3 or more"]
 
@@ -56,7 +57,7 @@ def test_the_confusion_matrix_counts_them():
 
 def test_performance_has_its_closed_forms():
     patients = sort_patients(by_hand(), CLASSES)
-    found = cascade_table(patients, CLASSES, [], 200, 1, False).set_index(["class", "metric"])
+    found = cascade_table(patients, CLASSES, [], 1, False).set_index(["class", "metric"])
     accuracy = found.loc[("all", "accuracy")]
     assert accuracy["estimate"] == 0.5
     exact = stats.binomtest(3, 6).proportion_ci()
@@ -82,7 +83,7 @@ def test_an_outcome_that_is_not_known_leaves_its_patient_out_and_says_so():
     levels[1].predictions.loc[3, "y"] = np.nan
     patients = sort_patients(levels, CLASSES)
     assert np.isnan(patients.loc[3, "observed"])
-    found = cascade_table(patients, CLASSES, [], 100, 1, False)
+    found = cascade_table(patients, CLASSES, [], 1, False)
     row = found[found["metric"] == "accuracy"].iloc[0]
     assert row["n"] == 5 and "1 patients of unknown class left out" in row["note"]
     assert confusion_table(patients, CLASSES, False)["n"].sum() == 5
@@ -94,7 +95,7 @@ def test_without_a_model_nobody_is_sorted_and_the_table_says_why():
     patients = sort_patients(levels, CLASSES)
     assert patients.empty and absent_levels(levels) == ["clinical"]
     assert confusion_table(patients, CLASSES, False).empty
-    found = cascade_table(patients, CLASSES, absent_levels(levels), 100, 1, False)
+    found = cascade_table(patients, CLASSES, absent_levels(levels), 1, False)
     assert found["note"].tolist() == ["no model: clinical"] and found["estimate"].isna().all()
     texts = [
         t.get_text()
@@ -107,3 +108,11 @@ def test_the_figure_shows_every_cell():
     figure = confusion_figure(confusion_table(sort_patients(by_hand(), CLASSES), CLASSES, False), CLASSES)
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert len(texts) == 9 and texts[:3] == ["1\n50%", "1\n50%", "0\n0%"]
+
+
+def test_classes_may_be_called_by_numbers(tmp_path):
+    classes = ["0", "1", "2"]
+    table = confusion_table(sort_patients(by_hand(), classes), classes, False)
+    write_csv(tmp_path / "confusion.csv", table)
+    figure = confusion_figure(read_csv(tmp_path / "confusion.csv"), classes)
+    assert len(figure.axes[0].texts) == 9

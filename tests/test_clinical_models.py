@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from annulus.cohort.dictionary import Column
 from annulus.modelling.clinical import eliminate, fit_backward, fit_prespecified
-from annulus.modelling.firth import firth_ratio_p
+from annulus.modelling.firth import firth_ratio_statistic
+from annulus.modelling.frozen import FrozenModel
 from annulus.modelling.likelihood import likelihood_ratio_tests
 from annulus.modelling.logistic import fit_logistic
 from annulus.modelling.odds_ratios import multivariable_rows, univariable_rows
@@ -134,7 +136,9 @@ def test_separation_leads_to_firth_and_says_so():
     assert set(found.kept) == {"age", "ht"}
     single = univariable_rows(table, y, CANDIDATES["ht"]).iloc[0]
     assert "Firth: the outcome is " in single["note"] and "Firth" in single["ci_method"]
-    assert single["p"] == pytest.approx(firth_ratio_p(table[["ht"]], y, ["ht"]), rel=1e-6)
+    assert single["p"] == pytest.approx(
+        stats.chi2.sf(firth_ratio_statistic(table[["ht"]], y, ["ht"]), 1), rel=1e-6
+    )
     p = found.selection.set_index("column").loc["ht", "statistic"]
     assert p == pytest.approx(single["p"], rel=1e-4)
     both = multivariable_rows(table[["age", "ht"]], y, "selected")
@@ -186,3 +190,18 @@ def test_what_cannot_be_estimated_is_not_called_insignificant():
     assert found.selection.set_index("column")["step_removed"].to_dict() == {"age": "", "ui": "not estimable"}
     nothing = fit_backward(table.assign(ui=1.0), y, candidates("ui"), 0.05, 0.05)
     assert "ui not estimable" in nothing.reason
+
+
+def test_a_category_whose_reference_nobody_has_takes_another():
+    table, y = cohort(300)
+    table["race"] = np.where(np.random.default_rng(2).random(len(y)) < 0.3 + 0.4 * y, "other", "black")
+    found = fit_prespecified(table, y, candidates("age", "race"))
+    terms = pd.DataFrame({"age": table["age"], "other": (table["race"] == "other") * 1.0})
+    wanted = fit_logistic(terms, y)
+    assert found.linear.terms == ("age", "race[other]", "race[black]")
+    np.testing.assert_allclose(found.linear.coefficients, [*wanted.coefficients, 0.0], rtol=1e-6)
+    assert fit_backward(table, y, candidates("race"), 0.05, 0.05).kept == ("race",)
+    # Who has the level that stands in for the reference is no stranger.
+    frozen = FrozenModel("m", "clinical", found.linear, clinical=("age", "race"))
+    scores = frozen.score(table, CANDIDATES)
+    np.testing.assert_allclose(scores, wanted.intercept + terms.to_numpy() @ wanted.coefficients, rtol=1e-6)

@@ -574,3 +574,50 @@ def test_a_signature_that_cannot_be_is_refused_when_the_configuration_is_read(
 ):
     task(design)["signature"] = signature
     assert f"tasks.her2_fish.signature.{message}" in refused(design)
+
+
+@pytest.mark.parametrize("name", ["signature_itr", "clinical_full", "volume", "treat_all"])
+def test_a_combined_model_cannot_take_the_name_of_another(refused, design, name):
+    task(design)["combined"][name] = {"signatures": ["itr"]}
+    assert f"combined: the name {name!r} is taken" in refused(design)
+
+
+def test_an_outcome_is_no_predictor(refused, design):
+    task(design)["clinical"]["candidates"].append("her2_ish")
+    assert "clinical.candidates: her2_ish is the outcome of a task" in refused(design)
+
+
+def test_an_outcome_is_no_covariate_of_harmonisation(refused, design):
+    harmonise = {"harmonise": {"centre": "center", "covariates": ["her2_ish"]}}
+    task(design)["signature"] = {"steps": ["impute", harmonise, "scale"]}
+    assert "signature.steps: her2_ish is the outcome of a task" in refused(design)
+
+
+def test_centres_that_are_left_out_must_be_harmonised_somehow(refused, design):
+    design["split"] = {"by": "leave_one_out", "column": "center"}
+    task(design)["signature"] = {"steps": ["impute", {"harmonise": {"centre": "center"}}]}
+    assert "choose what happens to unseen ones: leave or reference" in refused(design)
+
+
+def test_a_cut_off_rule_has_what_it_needs_and_no_more(refused, design):
+    task(design)["cut_off"] = {"rule": "sensitivity"}
+    assert "cut_off.at: the rule sensitivity needs it" in refused(design)
+    task(design)["cut_off"] = {"at": 0.5}
+    assert "cut_off.at: the rule youden has none" in refused(design)
+
+
+def test_a_cascade_names_tasks_models_and_classes_that_fit(refused, design):
+    level = {"task": "her2_fish", "model": "nomogram"}
+    design["cascades"] = {
+        "two": {"levels": [level, {**level, "model": "nomogramm"}], "classes": ["a", "b", "c"]}
+    }
+    assert "her2_fish has no model 'nomogramm' (did you mean 'nomogram'?)" in refused(design)
+    design["cascades"] = {"two": {"levels": [level, level], "classes": ["a", "b", "c", "d"]}}
+    assert "2 levels sort into 3 classes; 4 are named" in refused(design)
+
+
+def test_leaving_one_out_has_no_cohorts_and_other_splits_do(refused, design):
+    design["split"] = {"by": "leave_one_out", "column": "center", "cohorts": {"train": ["a"]}}
+    assert "leave_one_out has no cohorts" in refused(design)
+    design["split"] = {"by": "column", "column": "center"}
+    assert "a split by column needs cohorts" in refused(design)

@@ -431,6 +431,8 @@ def evaluated(table, declared=(), at=(), shown=("m",), people=None, variables=()
         "thresholds": np.array([0.1, 0.5, 0.95]),
         "at": at,
         "splits": 20,
+        "cut_off_chosen": True,
+        "transductive": False,
     }
     return guards.Evaluated(**{**settings, **more})
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from annulus.modelling import descent, lasso
+from annulus.modelling.folds import stratified_folds
 from annulus.modelling.pipeline import build_pipeline, removed_by_step
-from annulus.modelling.signature import stratified_folds
 
 ROOT = Path(__file__).parents[1]
 ORACLE = ROOT / "tests" / "oracle"

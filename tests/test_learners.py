@@ -13,11 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from annulus.errors import StudyError
+from annulus.modelling.folds import patient_folds
 from annulus.modelling.frozen import Linear, scorer_from_json
 from annulus.modelling.learners import Boosting, Choose, Forest, SupportVectors, platt_scaling
 from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.pipeline import build_pipeline, choice_table, selection_table
-from annulus.modelling.signature import cross_fit, cross_fitted_scores, patient_folds, reseeded
+from annulus.modelling.signature import cross_fit, cross_fitted_scores, reseeded
 
 PLAIN = ["impute", "variance", "scale"]
 WHOLE = [

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from annulus.errors import StudyError
 from annulus.modelling import descent, lasso
+from annulus.modelling.folds import patient_folds, stratified_folds
 from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.pipeline import (
     build_pipeline,
@@ -18,7 +19,6 @@ from annulus.modelling.pipeline import (
     selected_features,
     selection_table,
 )
-from annulus.modelling.signature import patient_folds, stratified_folds
 
 QUICK = {"folds": 3, "count": 12, "smallest_ratio": 0.1}
 WHOLE = {

@@ -132,7 +132,7 @@ def tables(design):
     }
     evaluated = guards.Evaluated(
         **found, shown=MODELS, order=["nomogram"], terms={m: ["age_years"] for m in MODELS},
-        decision="biopsy", thresholds=GRID, at=at, splits=20,
+        decision="biopsy", thresholds=GRID, at=at, splits=20, cut_off_chosen=True, transductive=True,
     )  # fmt: skip
     return {
         **found,
@@ -177,7 +177,7 @@ def page(design, tables):
         [("itr", "post", 40, 8, 0.913, 0.81, 0.97, np.nan)],
         columns=["roi", "centre", "n", "features", "auc", "lower", "upper", "note"],
     )
-    cascades = {"burden": cascade_table(sorted_patients(), ["N0", "few", "many"], [], 100, 1, True)}
+    cascades = {"burden": cascade_table(sorted_patients(), ["N0", "few", "many"], [], 1, True)}
     study = Study(
         design={**design, "centre": "menopausal_status", "cascades": {"burden": CASCADE}},
         cohort={"name": "c", "licence": ""},
@@ -337,3 +337,21 @@ def test_the_forest_has_one_p_per_variable_and_squares_by_size(tables, tmp_path)
     figure, table = forest_figure(tables["subgroups"], tables["performance"], ["missing"])
     assert table.empty and "no model" in words(figure)
     plt.close("all")
+
+
+def test_curves_of_a_cohort_without_known_outcomes_say_so(tables):
+    nobody = tables["predictions"].assign(y=np.nan)
+    curve = pd.DataFrame(columns=["cohort", "model", "prevalence"])
+    figure, _ = curves.decision_figure(curve, curve, nobody, "internal_test", MODELS, "biopsy")
+    assert figure.axes[0].texts[0].get_text() == "no patient's outcome is known"
+    figure, _ = curves.roc_figure(curve, nobody, tables["performance"], "internal_test", MODELS)
+    assert "no patient's outcome is known" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_remarks_of_a_study_of_training_patients_alone_are_in_the_report(design, tables):
+    train = tables["performance"].query("cohort == 'train'").copy()
+    threshold = (train["metric"] == "threshold") & (train["model"] == "nomogram")
+    train.loc[threshold, "note"] += "; without radscore_x, which selected nothing"
+    assert "Nomogram: without radscore_x, which selected nothing." in text_of(
+        page(design, {**tables, "performance": train})
+    )

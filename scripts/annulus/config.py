@@ -16,16 +16,19 @@ from jsonschema.exceptions import ValidationError
 
 from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
-from annulus.modelling.plan import step_names
+from annulus.modelling.plan import (
+    KEPT_NAMES,
+    PRESPECIFIED,
+    carried_columns,
+    step_names,
+    step_settings,
+)
 
 Settings = dict[str, Any]
 
 # Z-scores of nearly all voxels, and the grey levels below which there is no texture.
 SPREAD_OF_SCORES = 3.0
 LEAST_GREY_LEVELS = 8
-
-# Models that every task has beside those of its design.
-KEPT_NAMES = ("clinical", "clinical_full", "volume", "size_clinical")
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def models_of(plan: Settings) -> list[str]:
 
 def prespecified_models(plan: Settings) -> list[str]:
     """Name a task's models without selection; without clinical candidates volume is the only one."""
-    return ["clinical_full", "volume", "size_clinical"] if plan["clinical"]["candidates"] else ["volume"]
+    return list(PRESPECIFIED) if plan["clinical"]["candidates"] else ["volume"]
 
 
 def read_yaml(path: Path) -> Settings:
@@ -299,15 +302,47 @@ def _refuse_contradictions(design: Settings) -> None:
             )
         lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan)]
         lines += [
-            f"tasks.{task}.combined: {name!r} is the name of a model that every task has; choose another."
+            f"tasks.{task}.combined: the name {name!r} is taken; choose another."
             for name in plan["combined"]
-            if name in KEPT_NAMES
+            if name in KEPT_NAMES or name.startswith("signature_")
         ]
         lines += _cut_off_contradictions(task, plan["cut_off"])
+        lines += _outcomes_among_predictors(task, design["tasks"])
+        lines += _harmonised_out(task, plan["signature"], design["split"])
     lines += _split_contradictions(design["split"])
     lines += _cascade_contradictions(design["cascades"], design["tasks"])
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
+
+
+def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
+    """Refuse every task's outcome as a predictor, covariate or centre: none may be in a predictors table."""
+    plan = tasks[task]
+    outcomes = {other["outcome"] for other in tasks.values()}
+    used = {
+        "clinical.candidates": plan["clinical"]["candidates"],
+        "signature.steps": list(carried_columns(plan["signature"])),
+        **{f"combined.{name}.clinical": parts["clinical"] for name, parts in plan["combined"].items()},
+    }
+    return [
+        f"tasks.{task}.{key}: {column} is the outcome of a task and cannot be a predictor."
+        for key, columns in used.items()
+        for column in columns
+        if column in outcomes
+    ]
+
+
+def _harmonised_out(task: str, signature: Settings, split: Settings) -> list[str]:
+    """Refuse to hold out centres that harmonisation then does not know."""
+    settings = step_settings(signature, "harmonise")
+    if settings is None or split["by"] != "leave_one_out" or settings["centre"] != split["column"]:
+        return []
+    if settings.get("unseen", "refuse") != "refuse":
+        return []
+    return [
+        f"tasks.{task}.signature.steps: harmonise refuses centres that training did not have, which every "
+        f"centre left out is ({split['column']}); choose what happens to unseen ones: leave or reference."
+    ]
 
 
 def _cut_off_contradictions(task: str, cut_off: Settings) -> list[str]:

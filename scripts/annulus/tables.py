@@ -16,6 +16,7 @@ import pandas as pd
 TEXT_COLUMNS = (
     "patient_id", "image_id", "rater", "lesion", "label", "series_uid", "outer_set", "row", "patient_a",
     "image_a", "patient_b", "image_b", "left_out_together",
+    "observed_class", "predicted_class", "class",
 )  # fmt: skip
 
 # Counts stay whole numbers where some are missing: one patient must not change how others' are written.

@@ -27,17 +27,19 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import numpy as np
 import pandas as pd
+from glum import GeneralizedLinearRegressor
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
+from nested import fold_auc
 from sklearn.feature_selection import VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from annulus.modelling import lasso
-from annulus.modelling.nested_cv import nested_cv
+from annulus.modelling.folds import patient_folds, stratified_folds
 from annulus.modelling.optimism import Predict, optimism_rounds, resamples
-from annulus.modelling.penalised import PenalisedLogistic, patient_folds
+from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.pipeline import build_pipeline
 
 PATIENTS, FEATURES, SOURCES = 84, 5000, 30
@@ -85,6 +87,19 @@ def _used() -> float:
     return ours.ru_utime + ours.ru_stime + theirs.ru_utime + theirs.ru_stime
 
 
+def glum_path(values: np.ndarray, y: np.ndarray, penalties: np.ndarray, tolerance: float) -> lasso.Path:
+    """Fit the path by glum."""
+    model = GeneralizedLinearRegressor(
+        family="binomial",
+        l1_ratio=1.0,
+        alpha_search=True,
+        alpha=list(penalties),
+        gradient_tol=tolerance,
+        max_iter=1000,
+    ).fit(values, y)
+    return lasso.Path(penalties, np.asarray(model.coef_path_), np.asarray(model.intercept_path_))
+
+
 def with_glum(table: pd.DataFrame, outcome: np.ndarray) -> lasso.CrossValidation:
     """Fit as the signature does, by scikit-learn's steps and glum's path."""
     y = outcome.astype(float)
@@ -94,11 +109,11 @@ def with_glum(table: pd.DataFrame, outcome: np.ndarray) -> lasso.CrossValidation
     deviances, sizes = [], []
     for train, test in patient_folds(table.index, y, FOLDS, 0):
         values = steps.fit_transform(table.iloc[train])
-        path = lasso.fit_path(values, y[train], penalties, lasso.RANKING)
+        path = glum_path(values, y[train], penalties, lasso.RANKING)
         held_out = steps.transform(table.iloc[test])
         deviances.append(lasso.deviance(y[test], path.linear_predictors(held_out)))
         sizes.append(len(test))
-    lasso.fit_path(scores, y, penalties)
+    glum_path(scores, y, penalties, lasso.FINAL)
     return lasso.summarise(penalties, np.array(deviances), np.array(sizes))
 
 
@@ -158,7 +173,11 @@ def main() -> None:
     # Starting is no part of what a fit costs, and must not be extrapolated with it.
     start, start_clock = seconds(lambda: start_workers(given.jobs))
     nested, nested_clock = seconds(
-        lambda: nested_cv(signature(), table, outcome, FOLDS, repeats, 1, given.jobs)
+        lambda: Parallel(given.jobs)(
+            delayed(fold_auc)(signature(), table, outcome, *split)
+            for repeat in range(repeats)
+            for split in stratified_folds(outcome, FOLDS, 1 + repeat)
+        )
     )
     bootstrap, bootstrap_clock = seconds(
         lambda: Parallel(given.jobs)(

@@ -20,7 +20,7 @@ from annulus.config import Folders, load
 from annulus.config import models_of as planned_models
 from annulus.config import prespecified_models
 from annulus.errors import StudyError
-from annulus.modelling.plan import carried_columns, step_names
+from annulus.modelling.plan import PRESPECIFIED, carried_columns, step_names, step_settings
 from annulus.simulation import roster
 
 
@@ -48,8 +48,6 @@ OUTCOMES = {
 SIGNED = sorted({roi for task in TASKS.values() for roi in task["signatures"]}) or ["none"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
-# Models without selection that stand beside the study's own.
-PRESPECIFIED = ["clinical_full", "volume", "size_clinical"]
 BATCH = 50
 OUTER_FOLDS = max(task["outer_folds"] for task in TASKS.values())
 SIZE_MEASURE = "voxels" if DESIGN["regions"].get("unit") in ("px", "fraction") else "volume_mm3"
@@ -250,6 +248,12 @@ def signature_stability(wildcards):
     return stability_files(wildcards) if wanted else []
 
 
+def is_transductive(wildcards):
+    """Say whether a task's signatures harmonise unseen centres by their own patients."""
+    settings = step_settings(TASKS[wildcards.task]["signature"], "harmonise") or {}
+    return settings.get("unseen") == "reference"
+
+
 def habitat_files(wildcards):
     """Return the frozen habitats of a study that has any."""
     return [f"{RESULTS}/models/habitats.json"] if HABITATS else []
@@ -269,8 +273,8 @@ def models_of(task):
 
 def shown_models(task):
     """Return the models that curves compare: the combined ones, the clinical one and the baselines."""
-    hidden = ("signature_", "clinical_full")
-    return [model for model in models_of(task) if not model.startswith(hidden)]
+    models = models_of(task)
+    return [model for model in models if not model.startswith("signature_") and model != "clinical_full"]
 
 
 def refitted_plan(wildcards):

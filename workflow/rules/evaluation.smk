@@ -13,7 +13,6 @@ rule join_predictions:
     conda:
         "../../envs/annulus.yaml"
     params:
-        cohorts=COHORTS,
         models=models_of_task,
         synthetic=SIMULATED,
         code=code_of("join_predictions.py"),
@@ -154,6 +153,7 @@ rule list_warnings:
         main=main_models,
         decision=from_task("decision"),
         splits=DESIGN["repeated_splits"],
+        transductive=is_transductive,
         synthetic=SIMULATED,
         code=code_of("list_warnings.py"),
     script:
@@ -164,6 +164,7 @@ rule screen_for_leaks:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         models=model_files,
+        outcomes="<results>/split/train/outcomes.csv",
         frames="<results>/qc/frames.csv",
         images="<results>/cohort/images.csv",
         participants="<results>/cohort/participants.csv",
@@ -254,7 +255,6 @@ rule predict_centre:
 rule tabulate_centres:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
-        models=model_files,
         participants="<results>/cohort/participants.csv",
     output:
         centres=report(
@@ -297,7 +297,6 @@ rule run_cascade:
     params:
         levels=cascade_levels,
         classes=cascade_classes,
-        bootstraps=1000,
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("run_cascade.py"),

@@ -112,7 +112,7 @@ rule refit_resamples:
     input:
         predictors="<results>/split/train/predictors.parquet",
         outcomes="<results>/split/train/outcomes.csv",
-        stability=stability_files,
+        stability=signature_stability,
     output:
         rounds="<results>/tasks/{task}/parts/resamples_{batch}.csv",
     log:
@@ -134,7 +134,7 @@ rule refit_splits:
     input:
         predictors="<results>/split/train/predictors.parquet",
         outcomes="<results>/split/train/outcomes.csv",
-        stability=stability_files,
+        stability=signature_stability,
     output:
         areas="<results>/tasks/{task}/parts/splits_{batch}.csv",
         selected="<results>/tasks/{task}/parts/selected_{batch}.csv",

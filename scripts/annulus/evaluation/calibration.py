@@ -18,14 +18,11 @@ from skmisc.loess import loess
 
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.predictions import refuse_missing
-from annulus.modelling.logistic import NotEstimable, fit_logistic
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
 
 CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "smoother"]
 
 logger = logging.getLogger(__name__)
-
-# Probabilities of 0 and 1 have no log-odds; this is the least step away that double precision tells from 1.
-CERTAIN = float(np.finfo(float).eps)
 
 SlopeInterval = Literal["Wald", "profile"]
 
@@ -91,7 +88,7 @@ def calibration_in_the_large(
         return Interval(np.nan, np.nan, np.nan, name, "not estimable: every patient has the same outcome")
     if np.isin(probability, (0.0, 1.0)).all():
         return Interval(np.nan, np.nan, np.nan, name, "not estimable: every prediction is exactly 0 or 1")
-    intercept = _intercept(y, linear)
+    intercept = intercept_given(y, linear)
     p = expit(linear + intercept)
     error = float(1.0 / np.sqrt((p * (1.0 - p)).sum()))
     if method == "profile":
@@ -121,7 +118,7 @@ def calibration_slope(
     if method == "profile":
 
         def likelihood(value: float) -> float:
-            return _log_likelihood(y, value * linear + _intercept(y, value * linear))
+            return _log_likelihood(y, value * linear + intercept_given(y, value * linear))
 
         return Interval(slope, *_profile(likelihood, slope, error_of_slope, level), method)
     reach = float(stats.norm.ppf(0.5 + level / 2.0)) * error_of_slope
@@ -184,13 +181,6 @@ def why_no_loess(outcome: np.ndarray, probability: np.ndarray) -> str:
     return ""
 
 
-def logit(probability: np.ndarray) -> np.ndarray:
-    """Log-odds, with probabilities of exactly 0 or 1 moved inwards by the same least step."""
-    p = np.clip(probability, CERTAIN, 1.0 - CERTAIN)
-    odds: np.ndarray = np.log(p) - np.log1p(-p)
-    return odds
-
-
 def _scaled_brier(brier: float, prevalence: float) -> Interval:
     method = "1 - Brier / p(1-p)"
     if prevalence in (0.0, 1.0):
@@ -209,16 +199,6 @@ def _observed_expected(y: np.ndarray, p: np.ndarray, z: float) -> Interval:
         )
     factor = float(np.exp(z * np.sqrt((1.0 - y.mean()) / y.sum())))
     return Interval(ratio, ratio / factor, ratio * factor, "log-normal")
-
-
-def _intercept(y: np.ndarray, offset: np.ndarray) -> float:
-    """Solve for the intercept that makes as many events expected as were observed."""
-
-    def excess(intercept: float) -> float:
-        return float((y - expit(offset + intercept)).sum())
-
-    widest = float(np.abs(offset).max()) + 50.0
-    return float(brentq(excess, -widest, widest, xtol=1e-12))
 
 
 def _log_likelihood(y: np.ndarray, linear: np.ndarray) -> float:

@@ -15,7 +15,14 @@ from sklearn.metrics import cohen_kappa_score
 from annulus.evaluation.classification import proportion
 from annulus.evaluation.discrimination import Interval, auc_interval
 
-CONFUSION_COLUMNS = ["cohort", "observed", "predicted", "n", "share_of_observed", "synthetic"]
+# Resamples of patients behind the interval of kappa.
+RESAMPLES = 1000
+
+TRAINED = "out-of-fold; cut-offs that were not fixed beforehand were chosen on these predictions"
+
+CONFUSION_COLUMNS = [
+    "cohort", "observed_class", "predicted_class", "n", "share_of_observed", "synthetic",
+]  # fmt: skip
 CASCADE_COLUMNS = [
     "cohort", "class", "n", "events", "metric", "estimate", "lower", "upper", "method", "note", "synthetic",
 ]  # fmt: skip
@@ -65,6 +72,13 @@ def sort_patients(levels: Sequence[Level], classes: Sequence[str]) -> pd.DataFra
     return base.assign(observed=passed, predicted=called, **probabilities).reset_index()
 
 
+def with_names(sorted_patients: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
+    """Write classes by their names in place of the number of levels passed."""
+    names = dict(enumerate(classes))
+    named = {f"{key}_class": sorted_patients[key].map(names) for key in ("observed", "predicted")}
+    return sorted_patients.drop(columns=["observed", "predicted"]).assign(**named)
+
+
 def confusion_table(sorted_patients: pd.DataFrame, classes: Sequence[str], synthetic: bool) -> pd.DataFrame:
     """Count patients by cohort, observed and predicted class, empty cells included."""
     known = sorted_patients.dropna(subset="observed")
@@ -83,7 +97,6 @@ def cascade_table(
     sorted_patients: pd.DataFrame,
     classes: Sequence[str],
     absent: Sequence[str],
-    bootstraps: int,
     seed: int,
     synthetic: bool,
 ) -> pd.DataFrame:
@@ -104,9 +117,13 @@ def cascade_table(
         facts = {"cohort": cohort, "n": len(group)}
         whole = {
             "accuracy": proportion(int(right.sum()), len(group)),
-            "weighted_kappa": _kappa(observed, predicted, bootstraps, seed),
+            "weighted_kappa": _kappa(observed, predicted, seed),
         }
-        left_out = f"{unknown} patients of unknown class left out" if unknown else ""
+        notes = [
+            f"{unknown} patients of unknown class left out" if unknown else "",
+            TRAINED if cohort == "train" else "",
+        ]
+        left_out = "; ".join(note for note in notes if note)
         rows += [
             {**facts, "class": "all", "metric": name, **_columns(found, left_out)}
             for name, found in whole.items()
@@ -114,7 +131,11 @@ def cascade_table(
         for i, name in enumerate(classes):
             own = {**facts, "class": name, "events": int((observed == i).sum())}
             measured = _of_class(observed == i, predicted == i, group[f"p_{i}"].to_numpy())
-            rows += [{**own, "metric": metric, **_columns(found)} for metric, found in measured.items()]
+            of_training = TRAINED if cohort == "train" else ""
+            rows += [
+                {**own, "metric": metric, **_columns(found, of_training)}
+                for metric, found in measured.items()
+            ]
     return pd.DataFrame(rows).reindex(columns=CASCADE_COLUMNS).assign(synthetic=int(synthetic))
 
 
@@ -140,14 +161,14 @@ def _of_class(observed: np.ndarray, predicted: np.ndarray, risk: np.ndarray) -> 
     return found
 
 
-def _kappa(observed: np.ndarray, predicted: np.ndarray, bootstraps: int, seed: int) -> Interval:
+def _kappa(observed: np.ndarray, predicted: np.ndarray, seed: int) -> Interval:
     method = "linear weights, bootstrap of patients"
     if len(np.unique(np.r_[observed, predicted])) < 2:
         return Interval(np.nan, np.nan, np.nan, method, "only one class is present")
     rng = np.random.default_rng(seed)
     drawn = [
         _weighted_kappa(observed[rows], predicted[rows])
-        for rows in rng.integers(len(observed), size=(bootstraps, len(observed)))
+        for rows in rng.integers(len(observed), size=(RESAMPLES, len(observed)))
     ]
     lower, upper = np.nanquantile(drawn, [0.025, 0.975])
     return Interval(_weighted_kappa(observed, predicted), float(lower), float(upper), method)

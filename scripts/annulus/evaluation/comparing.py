@@ -1,6 +1,6 @@
 """Differences in AUC: between models in the same patients, and of one model between cohorts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -11,7 +11,7 @@ from scipy import stats
 from annulus.evaluation.discrimination import compare_aucs, compare_unpaired_aucs
 from annulus.evaluation.multiplicity import holm
 from annulus.evaluation.predictions import known, side_by_side
-from annulus.modelling.frozen import FrozenModel
+from annulus.modelling.frozen import FrozenModel, rad_score
 
 COMPARISON_COLUMNS = [
     "model_a", "model_b", "cohort", "metric", "difference", "lower", "upper", "statistic", "p",
@@ -22,6 +22,7 @@ PAIRED = "paired DeLong"
 UNPAIRED = "unpaired DeLong"
 LIKELIHOOD_RATIO = "likelihood ratio"
 ONE_OUTCOME = "only one outcome is present"
+NOT_HELD_OUT = "no cohort was held out"
 NO_TEST = "no test: the variance of the difference is 0 or not defined"
 
 
@@ -51,6 +52,18 @@ def comparisons(
         rows += [
             {"cohort": cohort, **row} for row in _paired(group, pairs_of(models, declared, group["model"]))
         ]
+    if held_out.empty:
+        rows += [
+            {
+                "model_a": a,
+                "model_b": b,
+                "metric": "auc",
+                "declared": 1,
+                "method": PAIRED,
+                "note": NOT_HELD_OUT,
+            }
+            for a, b in declared
+        ]
     rows += _between_cohorts(held_out, models)
     found = pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS)
     tested = found.index[found["declared"] == 1]
@@ -59,7 +72,7 @@ def comparisons(
     return found.assign(synthetic=int(synthetic))
 
 
-def likelihood_ratio_tests(models: Sequence[FrozenModel], synthetic: bool) -> pd.DataFrame:
+def nested_model_tests(models: Sequence[FrozenModel], synthetic: bool) -> pd.DataFrame:
     """Tests of nested models in training, where DeLong's does not hold, by likelihood ratio.
 
     Of models fitted by maximum likelihood to the same patients, every pair whose terms are nested;
@@ -86,10 +99,19 @@ def likelihood_ratio_tests(models: Sequence[FrozenModel], synthetic: bool) -> pd
                 "p": float(stats.chi2.sf(max(0.0, 2.0 * difference), freedom)),
                 "declared": 0,
                 "method": LIKELIHOOD_RATIO,
-                "note": f"{freedom} degree{'s' * (freedom > 1)} of freedom",
+                "note": _caveats(small.name, more, freedom),
             }
         )
     return pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS).assign(synthetic=int(synthetic))
+
+
+def _caveats(smaller: str, terms: Collection[str], freedom: int) -> str:
+    notes = [f"{freedom} degree{'s' * (freedom > 1)} of freedom"]
+    if any(term.startswith(rad_score("")) for term in terms):
+        notes.append("apparent: the Rad-score, though cross-fitted, is of these patients")
+    if smaller == "clinical":
+        notes.append("after selection of the clinical variables")
+    return "; ".join(notes)
 
 
 def pairs_of(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from annulus.evaluation import warnings as guards
-from annulus.evaluation.comparing import PAIRED
+from annulus.evaluation.comparing import LIKELIHOOD_RATIO, PAIRED
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.predictions import by_cohort_and_model, known
 from annulus.evaluation.sample_size import DevelopmentSize, ExpectedWidths
@@ -31,7 +31,9 @@ class Evaluated:
     """A task's tables, by their name in the results contract, and what was declared before them.
 
     ``shown`` are the models that curves compare; the task is about the first of ``order`` that there is.
-    ``terms`` are each fitted model's. ``splits`` is how many random splits of the patients were repeated.
+    ``terms`` are each fitted model's. ``splits`` is how many random splits of the patients were repeated,
+    ``cut_off_chosen`` whether training predictions chose the cut-offs, ``transductive`` whether harmonisation
+    estimates unseen centres from their own patients.
     """
 
     predictions: pd.DataFrame
@@ -49,6 +51,8 @@ class Evaluated:
     thresholds: np.ndarray
     at: Sequence[float]
     splits: int
+    cut_off_chosen: bool
+    transductive: bool
 
     @property
     def main(self) -> str:
@@ -90,19 +94,21 @@ def _of_cohorts(of: Evaluated) -> Iterator[Warned]:
     cohorts = list(table["cohort"].drop_duplicates())
     yield Warned("no_held_out_cohort", guards.no_held_out_cohort(cohorts))
     yield Warned("single_split", guards.single_split(of.splits))
+    yield Warned("harmonised_by_own_patients", guards.harmonised_by_own_patients(of.transductive))
     for cohort in cohorts:
         y = table[table["cohort"] == cohort].drop_duplicates("patient_id")["y"]
         counts = int(y.sum()), int(len(y) - y.sum())
         yield Warned("one_outcome_only", guards.one_outcome_only(cohort, *counts), cohort=cohort)
         if cohort != TRAINING:
             yield Warned("few_events", guards.few_events(cohort, *counts), cohort=cohort)
-        left_out = guards.calibration_curve_left_out(cohort, *counts)
-        yield Warned("calibration_curve_left_out", left_out, cohort=cohort)
+        if min(counts) > 0:
+            left_out = guards.calibration_curve_left_out(cohort, *counts)
+            yield Warned("calibration_curve_left_out", left_out, cohort=cohort)
         apparent = guards.training_is_apparent(
             "The rows auc_apparent and Hosmer-Lemeshow of training", cohort
         )
         yield Warned("training_is_apparent", apparent, cohort=cohort)
-        own = guards.same_patients_chose_the_cut_off(cohort, TRAINING)
+        own = guards.same_patients_chose_the_cut_off(cohort, TRAINING if of.cut_off_chosen else "")
         yield Warned("same_patients_chose_the_cut_off", own, cohort=cohort)
 
 
@@ -111,10 +117,11 @@ def _of_models(of: Evaluated) -> Iterator[Warned]:
     for row in _records(rows[rows["metric"].isin(["auc", "auc_apparent"])]):
         message = guards.complete_separation(row["model"], row["cohort"], row["estimate"])
         yield Warned("complete_separation", message, row["model"], row["cohort"])
-    for row in _records(of.odds_ratios):
-        if row["term"].startswith(rad_score("")):
-            message = guards.training_p_is_apparent(row["term"], "cross-fitted" in str(row["note"]))
-            yield Warned("training_p_is_apparent", message, row["model"], TRAINING)
+    for row in _records(of.odds_ratios.drop_duplicates(["model", "term"])):
+        message = guards.training_p_is_apparent(
+            row["term"], row["term"].startswith(rad_score("")), "cross-fitted" in str(row["note"])
+        )
+        yield Warned("training_p_is_apparent", message, row["model"], TRAINING)
     for row in _records(of.volume[of.volume["column"].str.startswith(rad_score(""))]):
         message = guards.signature_follows_volume(row["model"], row["spearman"])
         yield Warned("signature_follows_volume", message, row["model"], TRAINING)
@@ -137,9 +144,13 @@ def _of_comparisons(of: Evaluated) -> Iterator[Warned]:
     declared = [name for name, flag in names.items() if flag == 1]
     extra = guards.undeclared_comparisons(names, declared)
     yield Warned("undeclared_comparisons", extra)
+    ratios = of.comparisons[of.comparisons["method"] == LIKELIHOOD_RATIO]
+    tested = {frozenset((row["model_a"], row["model_b"])) for row in _records(ratios)}
     for first, second in combinations([model for model in of.shown if model in of.terms], 2):
         if set(of.terms[first]) & set(of.terms[second]):
-            message = guards.nested_models_in_training(first, second, TRAINING)
+            message = guards.nested_models_in_training(
+                first, second, TRAINING, frozenset((first, second)) in tested
+            )
             yield Warned("nested_models_in_training", message, f"{first} against {second}", TRAINING)
 
 

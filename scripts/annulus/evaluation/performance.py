@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 
 from annulus.evaluation.calibration import CURVE_COLUMNS as CALIBRATION_COLUMNS
-from annulus.evaluation.calibration import calibration, calibration_curves, logit, why_no_loess
+from annulus.evaluation.calibration import calibration, calibration_curves, why_no_loess
 from annulus.evaluation.calibration_error import Smoother, calibration_errors, ici_interval, spiegelhalter
 from annulus.evaluation.classification import ProportionInterval, classification
 from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS
 from annulus.evaluation.decision import decision_curve
 from annulus.evaluation.discrimination import Interval, auc_interval, bootstrap_auc_interval, roc_points
 from annulus.evaluation.predictions import by_cohort_and_model, known, side_by_side
+from annulus.modelling.logistic import logit
 from annulus.modelling.threshold import CutOff
 
 PERFORMANCE_COLUMNS = [
@@ -221,7 +222,7 @@ def _measured(table: pd.DataFrame, cut_offs: Mapping[str, CutOff], plan: Plan) -
         facts = {"model": model, "cohort": cohort, "n": len(y), "events": int(y.sum())}
         note = OUT_OF_FOLD if cohort == "train" else ""
         for metric, value in _metrics(y, p, cut_offs[model], plan).items():
-            chosen_here = cohort == "train" and metric in AT_CUT_OFF
+            chosen_here = cohort == "train" and metric in AT_CUT_OFF and cut_offs[model].chosen
             yield {**facts, **_row(metric, value, f"{note}; {OWN_CUT_OFF}" if chosen_here else note)}
         if cohort == "train":
             apparent = _auc(y, group["probability"].to_numpy(), plan)

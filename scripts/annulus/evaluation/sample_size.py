@@ -15,10 +15,10 @@ from scipy.special import expit
 
 from annulus.clinical.encoding import terms_of
 from annulus.cohort.dictionary import columns_of
-from annulus.evaluation.calibration import logit
 from annulus.evaluation.discrimination import delong
 from annulus.evaluation.predictions import known
 from annulus.modelling.frozen import rad_score
+from annulus.modelling.logistic import logit
 
 SIZE_COLUMNS = [
     "purpose", "model", "cohort", "n", "events", "auc", "cox_snell_r2", "parameters",

@@ -18,7 +18,7 @@ def confusion_figure(table: pd.DataFrame, classes: Sequence[str]) -> Figure:
         axis.text(0.5, 0.5, "A level has no model:\nno patient is sorted", ha="center", va="center")
         axis.set_axis_off()
         return figure
-    cells = table.set_index(["observed", "predicted"])
+    cells = table.set_index(["observed_class", "predicted_class"])
     shares, counts = (
         pd.DataFrame({j: [cells.loc[(i, j), key] for i in classes] for j in classes}, index=classes)
         for key in ("share_of_observed", "n")

@@ -55,8 +55,12 @@ def roc_figure(
             loc="upper left", bbox_to_anchor=(-0.02, -0.16), title="AUC (95 % interval)", alignment="left"
         )
     else:
-        axis.text(0.5, 0.5, "only one outcome: no curve", ha="center", color=GREY, fontsize=8)
+        axis.text(0.5, 0.5, _why_no_curve(table), ha="center", color=GREY, fontsize=8)
     return figure, shown
+
+
+def _why_no_curve(table: pd.DataFrame) -> str:
+    return "only one outcome: no curve" if len(table) else "no patient's outcome is known"
 
 
 def calibration_figure(
@@ -113,6 +117,10 @@ def decision_figure(
     )
     parts = [observed.assign(prevalence=np.nan), *([moved] if len(moved) else [])]
     figure, axes = panels(len(parts), 4.6, 3.7)
+    if table.empty:
+        axes[0].text(0.5, 0.5, _why_no_curve(table), ha="center", color=GREY, fontsize=8)
+        axes[0].set_axis_off()
+        return figure, pd.concat(parts, ignore_index=True)
     prevalence = float(table.drop_duplicates("patient_id")["y"].mean())
     subtitle = _subtitle(table, cohort)
     _decision_panel(axes[0], observed, models, prevalence, decision)

@@ -94,27 +94,31 @@ def fit_terms(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[Fit | None, Lin
     Firth's regression where the terms separate the outcome. Returns the fit, what scoring needs of it,
     and, where neither can be had, the reason.
     """
-    terms = terms[varying(terms)]
-    fill = typical(terms)
+    used = terms[varying(terms)]
     try:
-        if terms.empty:
+        if used.empty:
             raise NotEstimable("none of its terms varies")
-        fit = fit_or_firth(terms.fillna(fill), outcome)
+        fit = fit_or_firth(used.fillna(typical(used)), outcome)
     except NotEstimable as error:
         return None, None, f"not estimable: {error}"
-    return fit, linear_of(fit, fill), ""
+    return fit, linear_of(fit, terms), ""
 
 
-def linear_of(fit: Fit, fill: pd.Series) -> Linear:
-    """Keep of a fit what scoring needs; ``fill`` is what stands in for a missing term."""
-    count = len(fit.terms)
+def linear_of(fit: Fit, terms: pd.DataFrame) -> Linear:
+    """Keep of a fit what scoring needs; missing ``terms`` take what is typical of these patients.
+
+    A level that stands in for its category's reference is kept with a coefficient of 0, so that patients
+    who have it are not taken for patients of a level that training did not have.
+    """
+    names = (*fit.terms, *stand_ins(terms))
+    fill = typical(terms[list(names)])
     return Linear(
         intercept=fit.intercept,
-        terms=fit.terms,
-        coefficients=tuple(map(float, fit.coefficients)),
-        fill=tuple(map(float, fill[list(fit.terms)])),
-        mean=(0.0,) * count,
-        sd=(1.0,) * count,
+        terms=names,
+        coefficients=(*map(float, fit.coefficients), *[0.0] * (len(names) - len(fit.terms))),
+        fill=tuple(map(float, fill)),
+        mean=(0.0,) * len(names),
+        sd=(1.0,) * len(names),
     )
 
 
@@ -158,9 +162,26 @@ def variable_tests(variables: Mapping[str, pd.DataFrame], outcome: np.ndarray) -
 
 
 def varying(terms: pd.DataFrame) -> list[str]:
-    """Return the terms that differ between patients by more than rounding."""
+    """Return the terms that differ between patients by more than rounding, but for :func:`stand_ins`."""
+    left_out = stand_ins(terms)
+    return [name for name in _differing(terms) if name not in left_out]
+
+
+def stand_ins(terms: pd.DataFrame) -> list[str]:
+    """Return the first level present of each category whose reference level no patient has.
+
+    Its terms add up to 1 in everybody, so one of them takes the place of the reference.
+    """
+    levels: dict[str, list[str]] = {}
+    for name in _differing(terms):
+        if "[" in name:
+            levels.setdefault(name.partition("[")[0], []).append(name)
+    return [own[0] for own in levels.values() if (terms[own].dropna().sum(axis=1) == 1.0).all()]
+
+
+def _differing(terms: pd.DataFrame) -> list[str]:
     spread = terms.max() - terms.min()
-    return [name for name in terms if spread[name] > ROUNDING]
+    return [str(name) for name in terms if spread[name] > ROUNDING]
 
 
 def known_rows(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:

@@ -9,6 +9,7 @@ import pandas as pd
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
 from annulus.modelling.clinical import ClinicalModel, Fit, fit_terms, varying
+from annulus.modelling.folds import Split, log_odds
 from annulus.modelling.frozen import FrozenModel, Linear, Scorer, rad_score
 from annulus.modelling.logistic import LogisticFit
 
@@ -77,49 +78,50 @@ def own_scores(cross_fitted: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series]
 
 def out_of_fold(
     cross_fitted: Mapping[str, pd.DataFrame],
-    clinical: pd.DataFrame,
+    table: pd.DataFrame,
+    clinical: Mapping[str, Column],
     outcome: pd.Series,
-    outer_folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    outer_folds: Sequence[Split],
 ) -> pd.Series:
-    """Out-of-fold linear predictors of a combined model, refitted whole in every outer fold.
+    """Out-of-fold log-odds of a combined model, refitted whole in every outer fold.
 
-    ``cross_fitted`` holds each signature's nested scores, by region. A fold whose model cannot be
-    fitted predicts its training prevalence.
+    ``cross_fitted`` holds each signature's nested scores, by region; ``table`` the ``clinical`` variables as
+    recorded. Counted, as by :func:`over_folds`, from the prevalence that the fold was fitted on.
     """
 
-    def predict(train: np.ndarray, test: np.ndarray, fold: int) -> np.ndarray:
+    def predict(train: np.ndarray, test: np.ndarray, fold: int) -> np.ndarray | None:
         names = outcome.index.to_numpy()
         inner, held_out = {}, {}
-        for roi, table in cross_fitted.items():
-            score = table[table["outer_set"] == str(fold)].set_index("patient_id")["score"]
+        for roi, scores in cross_fitted.items():
+            score = scores[scores["outer_set"] == str(fold)].set_index("patient_id")["score"]
             inner[roi] = score.loc[names[train]].to_numpy()
-            held_out[roi] = score.loc[names[test]].to_numpy()
-        y = outcome.iloc[train].to_numpy()
-        _, linear, _ = fit_terms(combined_terms(inner, clinical.iloc[train]), y)
-        if linear is None:
-            return np.full(len(test), log_odds(y))
-        return linear.of(combined_terms(held_out, clinical.iloc[test]))
+            held_out[rad_score(roi)] = score.loc[names[test]].to_numpy()
+        encoded = encode(table.iloc[train], clinical.values())
+        _, linear, _ = fit_terms(combined_terms(inner, encoded), outcome.iloc[train].to_numpy())
+        model = FrozenModel("combined", "combined", linear, clinical=tuple(clinical))
+        return None if linear is None else model.score(table.iloc[test].assign(**held_out), clinical)
 
-    return _over_folds(outcome, outer_folds, predict)
+    return over_folds(outcome, outer_folds, predict)
 
 
 def out_of_fold_clinical(
     table: pd.DataFrame,
     outcome: pd.Series,
     columns: Mapping[str, Column],
-    outer_folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    outer_folds: Sequence[Split],
     fit: Callable[[pd.DataFrame, np.ndarray], ClinicalModel],
 ) -> pd.Series:
-    """Out-of-fold linear predictors of a clinical model, with any selection repeated in every fold."""
+    """Out-of-fold log-odds of a model of variables (``columns``), any selection repeated in every fold.
 
-    def predict(train: np.ndarray, test: np.ndarray, fold: int) -> np.ndarray:
-        y = outcome.iloc[train].to_numpy()
-        linear = fit(table.iloc[train], y).linear
-        if linear is None:
-            return np.full(len(test), log_odds(y))
-        return linear.of(encode(table.iloc[test], columns.values()))
+    Counted, as by :func:`over_folds`, from the prevalence that the fold was fitted on.
+    """
 
-    return _over_folds(outcome, outer_folds, predict)
+    def predict(train: np.ndarray, test: np.ndarray, fold: int) -> np.ndarray | None:
+        found = fit(table.iloc[train], outcome.iloc[train].to_numpy())
+        model = FrozenModel("clinical", "clinical", found.linear, clinical=found.kept)
+        return None if found.linear is None else model.score(table.iloc[test], columns)
+
+    return over_folds(outcome, outer_folds, predict)
 
 
 def probability(linear_predictor: np.ndarray | pd.Series) -> np.ndarray:
@@ -128,21 +130,25 @@ def probability(linear_predictor: np.ndarray | pd.Series) -> np.ndarray:
     return p
 
 
-def _over_folds(
+def over_folds(
     outcome: pd.Series,
-    outer_folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    predict: Callable[[np.ndarray, np.ndarray, int], np.ndarray],
+    outer_folds: Sequence[Split],
+    predict: Callable[[np.ndarray, np.ndarray, int], np.ndarray | None],
 ) -> pd.Series:
-    scores = pd.Series(np.nan, index=outcome.index)
+    """Score every patient by the model of the fold that leaves them out, less that fold's prior log-odds.
+
+    Where a fold's others have more events, the fold has fewer: intercepts run against the outcomes held
+    out, and scores of several folds together would make a useless model seem worse than chance (or, of
+    centres that differ in prevalence, a good one bad). Each fold is therefore counted from the log-odds of
+    the prevalence among its others, as when a model is moved to another prevalence; a fold without a model
+    (``predict`` returns None) scores 0.
+    """
+    scores = pd.Series(0.0, index=outcome.index)
     for fold, (train, test) in enumerate(outer_folds):
-        scores.iloc[test] = predict(train, test, fold)
+        found = predict(train, test, fold)
+        if found is not None:
+            scores.iloc[test] = found - log_odds(outcome.iloc[train].to_numpy())
     return scores
-
-
-def log_odds(outcome: np.ndarray) -> float:
-    """Log-odds of the prevalence, which is what is predicted where there is no model."""
-    prevalence = float(np.mean(outcome))
-    return float(np.log(prevalence / (1.0 - prevalence)))
 
 
 def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Scorer]) -> Linear:

@@ -188,7 +188,10 @@ def fit_path(
     l1_ratio: float = 1.0,
     weights: np.ndarray | None = None,
 ) -> Path:
-    """Fit as :func:`annulus.modelling.lasso.fit_path`: same arguments, same minimum.
+    """Fit the LASSO (or elastic net, ``l1_ratio`` below 1) at every one of the decreasing ``penalties``.
+
+    ``features`` is patient x feature, in z-scores; ``tolerance`` is the largest gradient at which a fit is
+    good enough.
 
     A patient counts as often as ``weights`` says, once by default; rows that are repeated, as in a bootstrap
     sample, are fitted as one with the sum of their weights. Warns (ConvergenceWarning) where ``tolerance``,

@@ -112,8 +112,3 @@ def standards(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and SD; an infinite SD makes a z-score of 0 of what does not vary."""
     mean, sd, varies = moments(values)
     return mean, np.where(varies, sd, np.inf)
-
-
-def log_odds(outcome: np.ndarray) -> float:
-    """Log-odds of the event in ``outcome`` (0 or 1)."""
-    return float(np.log(outcome.mean() / (1.0 - outcome.mean())))

@@ -21,13 +21,14 @@ from annulus.modelling.combined import (
     own_scores,
     probability,
 )
+from annulus.modelling.folds import Split, centre_folds, log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear, rad_score
 from annulus.modelling.logistic import LogisticFit
 from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS, multivariable_rows, univariable_rows
 from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.pipeline import build_pipeline, choice_table, chosen_estimator, selection_table
 from annulus.modelling.plan import carried_columns
-from annulus.modelling.signature import Split, cross_fit, stratified_folds
+from annulus.modelling.signature import cross_fit
 from annulus.modelling.split import LEFT_OUT
 from annulus.modelling.steps import lower_bounds
 from annulus.modelling.threshold import choose_cut_off
@@ -43,9 +44,6 @@ CV_COLUMNS = ["penalty", "deviance", "standard_error", "selected", "chosen", "ru
 TRAINING_COLUMNS = [
     "patient_id", "linear_predictor", "probability", "probability_out_of_fold",
 ]  # fmt: skip
-
-# Models of clinical variables, none of them selected, beside the one that selects.
-PRESPECIFIED = ("clinical_full", "volume", "size_clinical")
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,7 @@ class Training:
         """Return the outer folds: whole centres where these are held out, else ``count`` by outcome."""
         if self.left_out_together is None:
             return stratified_folds(self.outcome.to_numpy(), count, seed)
-        centre = self.left_out_together.to_numpy()
-        return [
-            (np.flatnonzero(centre != name), np.flatnonzero(centre == name)) for name in np.unique(centre)
-        ]
+        return centre_folds(self.left_out_together.to_numpy())
 
     def summary(self, ranges: pd.DataFrame) -> dict[str, Any]:
         """Describe the training data for the frozen model: sizes, who, and the range of each term."""
@@ -135,7 +130,7 @@ class Fitted:
 
 def read_training(predictors: str, outcomes: str, task: str) -> Training:
     """Read the training cohort's files, keeping the patients whose outcome is known."""
-    table = pd.read_csv(outcomes, dtype={"patient_id": str, LEFT_OUT: str}).set_index("patient_id")
+    table = read_csv(outcomes).set_index("patient_id")
     table = table[table[task].notna()]
     centre = None if table[LEFT_OUT].isna().all() else table[LEFT_OUT]
     return Training(pd.read_parquet(predictors).set_index("patient_id").loc[table.index], table[task], centre)
@@ -230,7 +225,7 @@ def fit_prespecified_model(
 
 
 def prespecified_variables(name: str, clinical: Sequence[str]) -> list[str]:
-    """Return the variables of a model of :data:`PRESPECIFIED`, given the study's clinical candidates."""
+    """Return the variables of a model without selection, given the study's clinical candidates."""
     return {
         "clinical_full": [*clinical],
         "volume": [LESION_SIZE],
@@ -253,7 +248,8 @@ def fit_combined_model(
     freezing: Freezing,
 ) -> Fitted:
     """Fit and freeze a model of Rad-scores (by region) and clinical variables."""
-    encoded = encode(training.predictors, variables(clinical).values())
+    columns = variables(clinical)
+    encoded = encode(training.predictors, columns.values())
     y, patients = training.outcome.to_numpy(), training.outcome.index
     scores = {roi: score.loc[patients].to_numpy() for roi, score in own_scores(cross_fitted).items()}
     frozen_signatures = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
@@ -265,7 +261,7 @@ def fit_combined_model(
         return _unfitted(model, selection, pd.DataFrame())
     rad_scores = {rad_score(roi): linear.of(training.predictors) for roi, linear in model.signatures.items()}
     apparent = encoded.assign(**rad_scores)[list(linear.terms)]
-    overall = out_of_fold(cross_fitted, encoded, training.outcome, freezing.folds)
+    overall = out_of_fold(cross_fitted, training.predictors, columns, training.outcome, freezing.folds)
     frozen, table = _freeze(model, linear.of(apparent), overall, training, apparent, freezing)
     odds_ratios = multivariable_rows(found.terms, y, "Rad-scores are cross-fitted").assign(model=name)
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
@@ -320,7 +316,8 @@ def _fit_variables(
         clinical=tuple(kept for kept in found.kept if kept != LESION_SIZE),
         log_likelihood=found.fit.log_likelihood if isinstance(found.fit, LogisticFit) else None,
     )
-    frozen, table = _freeze(model, found.linear.of(terms), overall, training, terms, freezing)
+    used = terms[list(found.linear.terms)]
+    frozen, table = _freeze(model, found.linear.of(terms), overall, training, used, freezing)
     odds_ratios = pd.concat(odds, ignore_index=True).assign(model=name).reindex(columns=ODDS_RATIO_COLUMNS)
     return Fitted(frozen, selection, odds_ratios, table)
 
@@ -342,9 +339,13 @@ def _freeze(
     ranges: pd.DataFrame,
     freezing: Freezing,
 ) -> tuple[FrozenModel, pd.DataFrame]:
-    """Choose the cut-off on out-of-fold predictions and put the frozen model together."""
-    held_out = probability(out_of_fold_scores.reindex(training.outcome.index))
+    """Choose the cut-off on out-of-fold predictions and put the frozen model together.
+
+    ``out_of_fold_scores`` are log-odds counted from their folds' prior (see
+    :func:`annulus.modelling.combined.over_folds`); here they are put at the training prevalence.
+    """
     y = training.outcome.to_numpy()
+    held_out = probability(out_of_fold_scores.reindex(training.outcome.index) + log_odds(y))
     cut_off = choose_cut_off(y, held_out, freezing.rule, freezing.at, freezing.seed)
     table = pd.DataFrame(
         {

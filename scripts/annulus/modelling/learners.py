@@ -16,10 +16,10 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.svm import SVC
 
 from annulus.modelling import lasso
-from annulus.modelling.estimator import Estimator, apply_prepare, fit_prepare, log_odds, standards
+from annulus.modelling.estimator import Estimator, apply_prepare, fit_prepare, standards
 from annulus.modelling.frozen import Linear, Scorer
 from annulus.modelling.scorers import Kernel, Tree, Trees
-from annulus.modelling.signature import patient_folds
+from annulus.modelling.folds import log_odds, patient_folds
 
 # Steps of Newton's method for two parameters, many more than it takes.
 MOST_STEPS = 100

@@ -39,9 +39,9 @@ def multivariable_rows(terms: pd.DataFrame, outcome: np.ndarray, note: str = "")
     ``gvif`` is the generalised variance inflation of each term's variable: a category's terms, or a term
     by itself. ``note`` is put before what the fit has to say. Raises NotEstimable as ``fit_or_firth``.
     """
-    imputed = int(terms.isna().any(axis=1).sum())
-    filled = terms.fillna(typical(terms))
-    rows = _rows(filled[varying(filled)], np.asarray(outcome, dtype=float))
+    used = terms[varying(terms)]
+    imputed = int(used.isna().any(axis=1).sum())
+    rows = _rows(used.fillna(typical(used)), np.asarray(outcome, dtype=float))
     notes = [note, f"{imputed} patients imputed" if imputed else ""]
     return rows.assign(
         analysis="multivariable",

@@ -12,12 +12,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
-from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from annulus.evaluation.calibration import logit
-from annulus.modelling.logistic import NotEstimable, fit_logistic
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
 
 MEASURES = ("auc", "brier", "calibration_slope", "calibration_in_the_large", "calibration_intercept")
 
@@ -125,11 +122,6 @@ def performance(outcome: np.ndarray, probability: np.ndarray) -> dict[str, float
         "auc": float(roc_auc_score(y, p)),
         "brier": float(((p - y) ** 2).mean()),
         "calibration_slope": slope,
-        "calibration_in_the_large": _in_the_large(y, linear),
+        "calibration_in_the_large": intercept_given(y, linear),
         "calibration_intercept": intercept,
     }
-
-
-def _in_the_large(y: np.ndarray, linear: np.ndarray) -> float:
-    widest = float(np.abs(linear).max()) + 50.0
-    return float(brentq(lambda a: float((y - expit(linear + a)).sum()), -widest, widest, xtol=1e-12))

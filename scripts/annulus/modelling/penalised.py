@@ -12,10 +12,10 @@ from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.modelling import descent, lasso
-from annulus.modelling.estimator import Estimator, apply_prepare, fit_prepare, log_odds, standards
+from annulus.modelling.estimator import Estimator, apply_prepare, fit_prepare, standards
 from annulus.modelling.frozen import Linear
 from annulus.modelling.frozen_steps import MedianFill, ZScore
-from annulus.modelling.signature import patient_folds
+from annulus.modelling.folds import log_odds, patient_folds
 
 
 class PenalisedLogistic(Estimator):

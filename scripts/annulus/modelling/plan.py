@@ -8,6 +8,12 @@ from typing import Any
 
 from annulus.errors import StudyError
 
+# Models without selection that every task with clinical candidates has; without any, volume is the only one.
+PRESPECIFIED = ("clinical_full", "volume", "size_clinical")
+
+# Names that a study's own models cannot have: those of other models, and of strategies in decision curves.
+KEPT_NAMES = ("clinical", *PRESPECIFIED, "treat_all", "treat_none")
+
 
 def named(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return name and settings of a step or model, given as a name or as one name with its settings."""
@@ -26,8 +32,10 @@ def step_names(signature: Mapping[str, Any]) -> list[str]:
 
 def carried_columns(signature: Mapping[str, Any]) -> tuple[str, ...]:
     """Columns of the participants table that a signature's steps need: centre and covariates."""
-    for entry in signature.get("steps", ()):
-        name, settings = named(entry)
-        if name == "harmonise":
-            return (settings["centre"], *settings.get("covariates", ()))
-    return ()
+    settings = step_settings(signature, "harmonise")
+    return () if settings is None else (settings["centre"], *settings.get("covariates", ()))
+
+
+def step_settings(signature: Mapping[str, Any], step: str) -> dict[str, Any] | None:
+    """Return the settings of a signature's step; None where it has no such step."""
+    return dict(map(named, signature.get("steps", ()))).get(step)

@@ -17,13 +17,14 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import columns_of
 from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
-from annulus.modelling.combined import fit_combined, log_odds, probability
+from annulus.modelling.combined import fit_combined, probability
 from annulus.modelling.estimator import Estimator
 from annulus.modelling.fitting import Training, prespecified_variables, signature_columns, variables
+from annulus.modelling.folds import Split, centre_folds, log_odds, patient_folds
 from annulus.modelling.frozen import FrozenModel, Scorer
 from annulus.modelling.optimism import Predict, Refit
 from annulus.modelling.pipeline import build_pipeline
-from annulus.modelling.signature import Split, cross_fitted_scores, patient_folds, reseeded
+from annulus.modelling.signature import cross_fitted_scores, reseeded
 
 # Seeds between one refit and the next, of which cross-fitting uses some.
 STRIDE = 100
@@ -47,8 +48,8 @@ class CombinedPlan:
 class TaskPlan:
     """What is fitted for a task: signatures by region (unfitted, with their columns), and the rest.
 
-    ``prespecified`` names the models without selection; ``inner_folds`` is how Rad-scores are cross-fitted
-    for combined models.
+    ``prespecified`` names the models without selection. Rad-scores for combined models are cross-fitted in
+    ``inner_folds``, or by the centres of ``left_out_together`` (by patient), as the study's are.
     """
 
     signatures: Mapping[str, tuple[Estimator, tuple[str, ...]]]
@@ -58,7 +59,25 @@ class TaskPlan:
     prespecified: tuple[str, ...]
     combined: Mapping[str, CombinedPlan]
     inner_folds: int
+    left_out_together: pd.Series | None
     seed: int
+
+    def folds(self, patients: pd.Index, outcome: np.ndarray, number: int) -> list[Split]:
+        """Return the folds that Rad-scores are cross-fitted over: centres where the study leaves these out.
+
+        A resample may leave too few patients of an outcome without a centre; its folds are then random.
+        """
+        if self.left_out_together is not None:
+            centre = self.left_out_together.loc[patients].to_numpy()
+            by_centre = centre_folds(centre)
+            if all(_enough(patients[train], outcome[train]) for train, _ in by_centre):
+                return by_centre
+        return patient_folds(patients, outcome, self.inner_folds, self.seed + STRIDE * number)
+
+
+def _enough(patients: pd.Index, outcome: np.ndarray) -> bool:
+    """Say whether a signature can be tuned on these rows: two patients of either outcome."""
+    return min(patients[outcome == value].nunique() for value in (0.0, 1.0)) >= 2
 
 
 def task_plan(
@@ -90,6 +109,7 @@ def task_plan(
             for name, parts in settings["combined"].items()
         },
         inner_folds=settings["outer_folds"],
+        left_out_together=training.left_out_together,
         seed=seed,
     )
 
@@ -127,8 +147,7 @@ def refit(table: pd.DataFrame, outcome: np.ndarray, plan: TaskPlan, number: int)
         signatures[roi] = own.fit(features, y).freeze()
         models[f"signature_{roi}"] = FrozenModel(f"signature_{roi}", "signature", signatures[roi])
         if roi in crossed:
-            folds = patient_folds(table.index, y, plan.inner_folds, plan.seed + STRIDE * number)
-            scores[roi] = cross_fitted_scores(own, features, y, folds)[0]
+            scores[roi] = cross_fitted_scores(own, features, y, plan.folds(table.index, y, number))[0]
     for name, found in _variable_models(table, y, plan).items():
         models[name] = FrozenModel(name, "clinical", found.linear, found.reason, clinical=_recorded(found))
     for name, parts in plan.combined.items():
@@ -194,6 +213,9 @@ def _recorded(found: ClinicalModel) -> tuple[str, ...]:
 
 
 def _selected(model: FrozenModel) -> Iterable[str]:
+    """Return what a model selected; models that do not select have nothing to show."""
     if model.linear is None:
         return ()
-    return model.clinical if model.kind == "clinical" else model.linear.terms
+    if model.name == "clinical":
+        return model.clinical
+    return model.linear.terms if model.kind == "signature" else ()

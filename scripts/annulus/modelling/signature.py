@@ -1,4 +1,4 @@
-"""Folds of patients, and cross-fitting of a signature over them.
+"""Cross-fitting of a signature over folds of patients.
 
 A signature's estimator holds all of its steps, so that cross-validation, cross-fitting and resampling
 refit all of it and nothing is ever learnt from a patient who is held out.
@@ -10,34 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
 
 from annulus.modelling.estimator import Estimator
-
-# Rows that train and rows that are held out, by position.
-Split = tuple[np.ndarray, np.ndarray]
-
-
-def stratified_folds(outcome: np.ndarray, folds: int, seed: int) -> list[Split]:
-    """Share patients over folds with the outcome balanced; fewer folds when a class is small."""
-    smaller = int(min(outcome.sum(), len(outcome) - outcome.sum()))
-    if smaller < 2:
-        raise ValueError(f"{smaller} patients in the smaller class; 2 are needed to cross-validate")
-    splitter = StratifiedKFold(min(folds, smaller), shuffle=True, random_state=seed)
-    return list(splitter.split(np.zeros(len(outcome)), outcome))
-
-
-def patient_folds(patients: pd.Index, outcome: np.ndarray, folds: int, seed: int) -> list[Split]:
-    """Share rows over folds, all rows of a patient to the same; a resample has some patients repeatedly.
-
-    As :func:`stratified_folds` where every patient has one row.
-    """
-    number = pd.factorize(patients)[0]
-    first = np.unique(number, return_index=True)[1]
-    return [
-        (np.flatnonzero(np.isin(number, train)), np.flatnonzero(np.isin(number, test)))
-        for train, test in stratified_folds(outcome[first], folds, seed)
-    ]
+from annulus.modelling.folds import Split, log_odds, patient_folds
 
 
 @dataclass(frozen=True)
@@ -46,7 +21,8 @@ class CrossFitted:
 
     ``score`` is the Rad-score without its ``intercept``, which has a column of its own. Intercepts
     follow the prevalence of the fold's training patients, so that they run against the outcomes of those
-    held out; a signature that selects nothing would else earn a large negative weight.
+    held out; a signature that selects nothing would else earn a large negative weight. ``intercept`` is
+    therefore counted from the log-odds of that prevalence.
 
     ``scores`` has one row per ``outer_set`` and patient. In the set ``all`` the score comes from the
     outer fold that left the patient out. In the set of outer fold k, patients of the fold
@@ -96,14 +72,14 @@ def cross_fitted_scores(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Score every row by a copy of ``model`` that was fitted without its fold.
 
-    Returns, by row, scores without their intercepts, and those intercepts; NaN for rows of no fold. Of a
-    resample with patients repeated, ``folds`` should come from :func:`patient_folds`. Each refit has a seed
-    of its own.
+    Returns, by row, scores without their intercepts, and those intercepts less the log-odds of the
+    prevalence that they were fitted on; NaN for rows of no fold. Of a resample with patients repeated,
+    ``folds`` should come from :func:`patient_folds`. Each refit has a seed of its own.
     """
     scores, intercepts = np.full(len(features), np.nan), np.full(len(features), np.nan)
     for k, (train, test) in enumerate(folds):
         fitted = reseeded(model, k + 1).fit(features.iloc[train], outcome[train])
-        intercepts[test] = fitted.intercept_
+        intercepts[test] = fitted.intercept_ - log_odds(outcome[train])
         scores[test] = fitted.decision_function(features.iloc[test]) - fitted.intercept_
     return scores, intercepts
 

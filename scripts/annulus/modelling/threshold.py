@@ -24,6 +24,11 @@ class CutOff:
     lower: float = np.nan
     upper: float = np.nan
 
+    @property
+    def chosen(self) -> bool:
+        """Whether training predictions chose it, rather than somebody beforehand."""
+        return not np.isnan(self.lower)
+
 
 def choose_cut_off(
     outcome: np.ndarray, probability: np.ndarray, rule: str, at: float | None, seed: int

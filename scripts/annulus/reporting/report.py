@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from annulus.evaluation.calibration import LEAST_FOR_LOESS
 from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.leak_screen import SCREENS
-from annulus.evaluation.performance import AT_RISK, at_risk
+from annulus.evaluation.performance import AT_RISK, OUT_OF_FOLD, at_risk
 from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
@@ -183,6 +183,7 @@ def render(study: Study) -> str:
         cascades={name: _cascade(study, name) for name in study.cascades},
         centre_prediction=_centre_prediction_rows(study.tables),
         published=[_published_row(row) for row in study.tables["published"].to_dict("records")],
+        follows_volume=FOLLOWS_VOLUME,
         cohort_title=cohort_title,
         model_title=model_title,
     )
@@ -421,10 +422,11 @@ def _text(value: Any) -> str:
 
 
 def _remarks(performance: pd.DataFrame) -> dict[str, str]:
-    """Return what the notes of a model's threshold row (which has no other note) say of the model."""
-    rows = performance[(performance["metric"] == "threshold") & (performance["cohort"] != "train")]
-    noted = rows.dropna(subset="note").drop_duplicates("model")
-    return dict(zip(noted["model"], noted["note"].astype(str), strict=True))
+    """Return what the notes of a model's threshold rows say of the model, whatever the cohort."""
+    rows = performance[performance["metric"] == "threshold"].dropna(subset="note")
+    notes = rows["note"].astype(str).str.removeprefix(OUT_OF_FOLD).str.removeprefix("; ")
+    noted = rows.assign(note=notes)[notes != ""].drop_duplicates("model")
+    return dict(zip(noted["model"], noted["note"], strict=True))
 
 
 def _share(value: float) -> str:
@@ -543,9 +545,7 @@ def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
                 {
                     "column": row.column,
                     "coefficient": number(row.coefficient, 4),
-                    "frequency": "–"
-                    if pd.isna(row.selection_frequency)
-                    else f"{row.selection_frequency:.0%}",
+                    "frequency": _share(row.selection_frequency),
                 }
                 for row in group[group["step_removed"].isna()].itertuples()
             ],
