@@ -4,7 +4,7 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.modelling.baselines import VOLUME_COLUMNS, volume_table
+from annulus.modelling.volume import VOLUME_COLUMNS, volume_table
 from annulus.modelling.combined import own_scores
 from annulus.modelling.fitting import read_training
 from annulus.tables import read_csv, write_csv

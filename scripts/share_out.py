@@ -6,7 +6,7 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.modelling.baselines import lesion_size
+from annulus.modelling.size import lesion_size
 from annulus.modelling.split import LEFT_OUT, of_cohort, outcomes_of, predictors_of
 from annulus.tables import read_csv, read_text_csv, write_csv, write_parquet
 

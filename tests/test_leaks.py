@@ -13,7 +13,6 @@ from sklearn.metrics import roc_auc_score
 
 from annulus.evaluation.performance import Plan, performance
 from annulus.modelling import combined, fitting, folds, lasso
-from annulus.modelling.baselines import LESION_SIZE
 from annulus.modelling.clinical import fit_prespecified
 from annulus.modelling.combined import out_of_fold
 from annulus.modelling.fitting import (
@@ -31,6 +30,7 @@ from annulus.modelling.folds import log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.pipeline import build_pipeline
 from annulus.modelling.signature import cross_fit
+from annulus.modelling.size import LESION_SIZE
 from annulus.modelling.threshold import CutOff, youden
 
 # Smaller than a study's, so that the canary fits some 2000 paths in half a minute. One region's

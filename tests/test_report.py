@@ -19,10 +19,10 @@ from annulus.evaluation.supplement import supplement
 from annulus.figures import curves
 from annulus.figures.forest import forest_figure
 from annulus.figures.style import save
-from annulus.modelling.baselines import VOLUME_COLUMNS
 from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS
 from annulus.modelling.optimism import OPTIMISM_COLUMNS
 from annulus.modelling.threshold import CutOff
+from annulus.modelling.volume import VOLUME_COLUMNS
 from annulus.reporting.report import Study, render
 
 TASK = "her2_fish"

@@ -353,7 +353,7 @@ def test_the_default_target_plans_the_whole_study(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *arguments]
         planned = planned_jobs(run(command, tmp_path))
         assert planned["simulate_patients"] == 1 and planned["check_masks"] == 3
-        assert planned["fit_signature"] == 5 and planned["total"] == 59
+        assert planned["fit_signature"] == 5 and planned["total"] == 74
 
 
 def test_simulated_patients_say_synthetic(tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_centres_can_be_left_out_and_tasks_sort_in_a_cascade(copy_of_finished: P
     first = design["tasks"]["her2_fish"]
     first |= {"signatures": ["itr"], "combined": {"radiomics": {"signatures": ["itr"]}}}
     del first["nomogram"]
-    design["tasks"]["high_grade"] = {**first, "outcome": "grade", "positive": [3], "negative": [1, 2]}
+    design["tasks"]["high_grade"] = {**first, "label": "high grade"}
     levels = [{"task": task, "model": "volume"} for task in ("her2_fish", "high_grade")]
     design["cascades"] = {"classes": {"levels": levels, "classes": ["negative", "low", "high"]}}
     project.write_design(design)
@@ -456,6 +456,6 @@ def test_the_quick_profile_has_fewer_refits(copy_of_finished: Project) -> None:
     del design["resamples"], design["repeated_splits"]
     copy_of_finished.write_design(design)
     target = "results/small/tasks/her2_fish/optimism.csv"
-    planned = copy_of_finished.planned("--profile", "profiles/quick", target)
+    planned = copy_of_finished.planned("--profile", "profiles/quick", "--", target)
     assert planned["refit_resamples"] == 4
-    assert copy_of_finished.planned(target)["refit_resamples"] == 20
+    assert copy_of_finished.planned("--", target)["refit_resamples"] == 20

@@ -12,7 +12,7 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column, columns_of
-from annulus.modelling.baselines import LESION_SIZE, SIZE
+from annulus.modelling.size import LESION_SIZE, SIZE
 from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
 from annulus.modelling.combined import (
     fit_combined,

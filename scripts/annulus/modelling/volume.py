@@ -1,4 +1,4 @@
-"""Baselines that every signature stands beside: volume alone, and size with clinical variables.
+"""How far signatures follow the lesion's size.
 
 Welch et al., Radiother Oncol 2019;130:2-9: a signature may be the tumour's volume in disguise.
 """
@@ -7,37 +7,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from annulus.cohort.dictionary import Column
 from annulus.modelling.frozen import rad_score
 from annulus.modelling.likelihood import likelihood_ratio_tests
 from annulus.modelling.logistic import NotEstimable
+from annulus.modelling.size import LESION_SIZE
 
 VOLUME_COLUMNS = ["model", "column", "spearman", "p", "n", "p_given_size"]
-
-# The lesion's size as predictors have it; its odds ratio is per doubling of the volume.
-LESION_SIZE = "log2_lesion_volume"
-
-SIZE = Column(
-    LESION_SIZE,
-    "number",
-    "Binary logarithm of the lesion's volume (area in a single-slice image), of its mask",
-)
-
-
-def lesion_size(rois: pd.DataFrame, measure: str) -> pd.Series:
-    """Return the size of each patient's lesion, by patient, from ``rois/rois.csv``.
-
-    Of the lesion's own region (tumour, or node where the patient has no tumour outlined), the ``measure`` (a
-    column: ``volume_mm3``, or ``voxels`` where pixel sizes are not known), averaged over images before any
-    therapy, where there are any. No patient's size depends on others.
-    """
-    lesions = rois[rois["kind"].isin(["tumour", "node"]) & (rois["voxels"] > 0)]
-    for column, preferred in (("kind", "tumour"), ("timepoint", "baseline")):
-        wanted = lesions[column] == preferred
-        has_some = wanted.groupby(lesions["patient_id"]).transform("any").astype(bool)
-        lesions = lesions[wanted | ~has_some]
-    sizes: pd.Series = np.log2(lesions.groupby("patient_id")[measure].mean()).rename(LESION_SIZE)
-    return sizes
 
 
 def volume_correlations(features: pd.DataFrame, size: pd.Series) -> pd.DataFrame:

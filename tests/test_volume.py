@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from annulus.modelling.baselines import LESION_SIZE, lesion_size, volume_correlations, volume_table
 from annulus.modelling.likelihood import likelihood_ratio_tests
+from annulus.modelling.size import LESION_SIZE, lesion_size
+from annulus.modelling.volume import volume_correlations, volume_table
 
 
 def cohort(n=200, seed=0):
