@@ -10,6 +10,7 @@ from annulus.tables import read_csv
 
 figure, table = decision_figure(
     read_csv(snakemake.input.curves),
+    read_csv(snakemake.input.shifted),
     read_csv(snakemake.input.predictions),
     snakemake.wildcards.cohort,
     snakemake.params.models,

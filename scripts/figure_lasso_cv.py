@@ -12,5 +12,6 @@ from annulus.tables import read_csv
 
 names = [f"signature_{roi}" for roi in snakemake.params.signatures]
 cv = dict(zip(names, map(read_csv, snakemake.input.cv), strict=True))
+choices = dict(zip(names, map(read_csv, snakemake.input.choices), strict=True))
 table = pd.concat([part.assign(model=name) for name, part in cv.items()])
-save(cv_figure(cv), snakemake.output, table, snakemake.params.synthetic)
+save(cv_figure(cv, choices), snakemake.output, table, snakemake.params.synthetic)

@@ -13,5 +13,6 @@ from annulus.tables import read_csv
 names = [f"signature_{roi}" for roi in snakemake.params.signatures]
 paths = dict(zip(names, map(read_csv, snakemake.input.paths), strict=True))
 cv = dict(zip(names, map(read_csv, snakemake.input.cv), strict=True))
+choices = dict(zip(names, map(read_csv, snakemake.input.choices), strict=True))
 table = pd.concat([path.assign(model=name) for name, path in paths.items()])
-save(path_figure(paths, cv), snakemake.output, table, snakemake.params.synthetic)
+save(path_figure(paths, cv, choices), snakemake.output, table, snakemake.params.synthetic)

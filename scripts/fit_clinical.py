@@ -4,7 +4,7 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.modelling.fitting import fit_clinical_model, read_training
+from annulus.modelling.fitting import fit_clinical_model, freezing_for, read_training
 from annulus.tables import write_csv, write_json
 
 params, task = snakemake.params, snakemake.wildcards.task
@@ -13,8 +13,8 @@ fitted = fit_clinical_model(
     training,
     params.clinical["candidates"],
     params.clinical["entry_p"],
-    params.outer_folds,
-    params.seed,
+    params.clinical["stay_p"],
+    freezing_for(training, params.outer_folds, params.cut_off, params.seed),
 )
 write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training"):

@@ -4,7 +4,7 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.modelling.fitting import fit_combined_model, read_training
+from annulus.modelling.fitting import fit_combined_model, freezing_for, read_training
 from annulus.modelling.frozen import FrozenModel
 from annulus.tables import read_csv, read_json, write_csv, write_json
 
@@ -19,8 +19,7 @@ fitted = fit_combined_model(
     dict(zip(rois, signatures, strict=True)),
     dict(zip(rois, scores, strict=True)),
     params.plan["clinical"],
-    params.outer_folds,
-    params.seed,
+    freezing_for(training, params.outer_folds, params.cut_off, params.seed),
 )
 write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training"):

@@ -10,6 +10,8 @@ from annulus.tables import read_csv, write_csv
 inputs, params = snakemake.input, snakemake.params
 predictions = read_csv(inputs.predictions)
 facts = screen_facts(read_csv(inputs.frames), read_csv(inputs.images), read_csv(inputs.participants))
-table = leak_screen(facts, predictions, params.models, params.outer_folds, params.seed, params.synthetic)
+together = read_csv(inputs.outcomes).set_index("patient_id")["left_out_together"]
+settings = (params.outer_folds, params.seed, params.synthetic)
+table = leak_screen(facts, predictions, params.models, together, *settings)
 write_csv(snakemake.output.screen, table, LEAK_COLUMNS)
 write_csv(snakemake.output.duplicates, duplicates_across(read_csv(inputs.duplicates), predictions))

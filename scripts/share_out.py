@@ -6,17 +6,17 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.modelling.split import of_cohort, outcomes_of
+from annulus.modelling.size import lesion_size
+from annulus.modelling.split import LEFT_OUT, of_cohort, outcomes_of, predictors_of
 from annulus.tables import read_csv, read_text_csv, write_csv, write_parquet
 
 params = snakemake.params
-participants = of_cohort(
-    read_text_csv(snakemake.input.participants),
-    read_csv(snakemake.input.split),
-    snakemake.wildcards.cohort,
-)
-features = pd.read_parquet(snakemake.input.features).drop(columns="timepoint")
-predictors = participants[["patient_id", *params.clinical]].merge(features, on="patient_id")
+split = read_csv(snakemake.input.split)
+participants = of_cohort(read_text_csv(snakemake.input.participants), split, snakemake.wildcards.cohort)
+features = pd.read_parquet(snakemake.input.features)
+size = lesion_size(read_csv(snakemake.input.rois), params.size_measure)
+predictors = predictors_of(participants, params.clinical, features, size)
 write_parquet(snakemake.output.predictors, predictors)
 outcomes = outcomes_of(participants.set_index("patient_id"), params.tasks)
+outcomes = outcomes.join(split.set_index("patient_id")[LEFT_OUT])
 write_csv(snakemake.output.outcomes, outcomes.reset_index())

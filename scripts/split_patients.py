@@ -6,8 +6,8 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.modelling.split import FLOW_COLUMNS, finish_split
-from annulus.tables import read_csv, read_text_csv, write_csv
+from annulus.modelling.split import FLOW_COLUMNS, SPLIT_COLUMNS, finish_split
+from annulus.tables import read_csv, read_text_csv, write_csv, write_sha256
 
 split, flow = finish_split(
     read_csv(snakemake.input.allocation),
@@ -17,5 +17,6 @@ split, flow = finish_split(
     snakemake.params.plan,
     snakemake.params.tasks,
 )
-write_csv(snakemake.output.split, split, ["patient_id", "cohort"])
+write_csv(snakemake.output.split, split, SPLIT_COLUMNS)
+write_sha256(snakemake.output.sha256, snakemake.output.split)
 write_csv(snakemake.output.flow, flow, FLOW_COLUMNS)

@@ -1,6 +1,11 @@
 """A small study in a copy of the project, run once and used by every test of the workflow."""
 
 import os
+
+# One thread per worker, as in the workflow; numpy reads this when it is first imported.
+for library in ("OMP", "OPENBLAS", "MKL"):
+    os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+
 import shutil
 import subprocess
 import sys
@@ -100,6 +105,8 @@ def small_design() -> dict:
         "title": "A small study for tests",
         "cohort": "small_cohort.yaml",
         "seed": 11,
+        "resamples": 4,
+        "repeated_splits": 4,
         "images": {"rc": {"modality": "CEM", "series": "rc", "settings": "small_settings.yaml"}},
         "qc": {"minimum_voxels": 20},
         "regions": {
@@ -118,7 +125,7 @@ def small_design() -> dict:
                 "positive": ["positive"],
                 "negative": ["negative"],
                 "signatures": ["itr", "ptr5"],
-                "lasso": {"folds": 4, "penalties": 20, "smallest_ratio": 0.2},
+                "signature": {"model": {"lasso": {"folds": 4, "count": 20, "smallest_ratio": 0.2}}},
                 "outer_folds": 3,
                 "clinical": {"candidates": ["tumor_diameter_mm", "age_years"], "entry_p": 0.99},
                 "combined": {

@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from annulus.cohort.dictionary import Column
 from annulus.modelling.clinical import eliminate, fit_backward, fit_prespecified
-from annulus.modelling.firth import firth_ratio_p
+from annulus.modelling.firth import firth_ratio_statistic
+from annulus.modelling.frozen import FrozenModel
 from annulus.modelling.likelihood import likelihood_ratio_tests
 from annulus.modelling.logistic import fit_logistic
+from annulus.modelling.odds_ratios import multivariable_rows, univariable_rows
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "oracle"
@@ -82,7 +85,6 @@ def test_the_prespecified_model_is_that_of_glm():
     wanted = list(json.loads(shared("oracle1.json").read_text())["birthwt_glm"]["coef"].values())
     np.testing.assert_allclose([found.linear.intercept, *found.linear.coefficients], wanted, rtol=2e-6)
     assert found.kept == ALL and (found.selection["step_removed"] == "").all()
-    assert found.odds_ratios["note"].str.contains("pre-specified").all()
 
 
 def test_elimination_by_p_removes_the_weakest_first_until_all_are_below():
@@ -109,7 +111,6 @@ def test_each_variable_is_told_where_it_went():
     assert fate["smoke"] == "univariable"
     assert sorted(fate[["age", "lwt"]]) == ["", "backward"]
     assert found.kept == (fate[["age", "lwt"]].idxmin(),)
-    assert set(found.odds_ratios["analysis"]) == {"univariable", "multivariable"}
 
 
 def test_no_survivor_of_univariable_analysis_means_no_model_and_a_reason():
@@ -133,14 +134,54 @@ def test_separation_leads_to_firth_and_says_so():
     table["ht"] = (y == 1) * (rng.random(len(y)) < 0.3) * 1.0  # an empty cell
     found = fit_backward(table, y, candidates("age", "ht", "smoke"), 0.05, 0.05)
     assert set(found.kept) == {"age", "ht"}
-    rows = found.odds_ratios.set_index(["analysis", "term"])
-    single = rows.loc[("univariable", "ht")]
+    single = univariable_rows(table, y, CANDIDATES["ht"]).iloc[0]
     assert "Firth: the outcome is " in single["note"] and "Firth" in single["ci_method"]
-    assert single["p"] == pytest.approx(firth_ratio_p(table[["ht"]], y, ["ht"]), rel=1e-6)
-    both = rows.loc["multivariable"]
+    assert single["p"] == pytest.approx(
+        stats.chi2.sf(firth_ratio_statistic(table[["ht"]], y, ["ht"]), 1), rel=1e-6
+    )
+    p = found.selection.set_index("column").loc["ht", "statistic"]
+    assert p == pytest.approx(single["p"], rel=1e-4)
+    both = multivariable_rows(table[["age", "ht"]], y, "selected")
     assert np.isfinite(both[["odds_ratio", "lower", "upper"]].to_numpy()).all()
-    assert both["note"].str.contains("Firth").all()
+    assert both["note"].str.fullmatch("selected; Firth: .*").all()
     assert fit_prespecified(table, y, candidates("age", "ht")).linear is not None
+
+
+def test_odds_ratios_have_both_intervals_and_inflation():
+    table, y = births()
+    terms = pd.concat([encoded(table)[name] for name in ("age", "lwt", "race", "smoke", "ht")], axis=1)
+    rows = multivariable_rows(terms, y).set_index(["ci_method", "term"])
+    assert rows.index.is_unique and set(rows.index.levels[0]) == {"wald", "profile likelihood"}
+    # car::vif of the same model (statistics.md 1.1); two terms of race share one.
+    wald = rows.loc["wald", "gvif"]
+    np.testing.assert_allclose(
+        wald[["age", "lwt", "smoke", "ht"]], [1.038280, 1.267363, 1.318984, 1.139194], rtol=2e-5
+    )
+    np.testing.assert_allclose(wald[["race[black]", "race[other]"]], [1.476294] * 2, rtol=2e-5)
+    assert (rows.loc["wald", "odds_ratio"] == rows.loc["profile likelihood", "odds_ratio"]).all()
+    assert (rows.loc["wald", "lower"] != rows.loc["profile likelihood", "lower"]).all()
+
+
+def test_univariable_rows_count_only_patients_with_the_value():
+    table, y = cohort()
+    table.loc[:9, "age"] = np.nan
+    rows = univariable_rows(table, y, CANDIDATES["age"])
+    assert (rows["n"] == 140).all() and (rows["events"] == y[10:].sum()).all()
+    assert rows["gvif"].isna().all()
+
+
+def test_imputed_patients_of_the_multivariable_model_are_named():
+    table, y = cohort()
+    table.loc[:9, "age"] = np.nan
+    rows = multivariable_rows(table[["age", "lwt"]], y)
+    assert (rows["n"] == 150).all() and (rows["note"] == "10 patients imputed").all()
+
+
+def test_a_level_that_no_training_patient_has_does_not_cost_the_whole_model():
+    table, y = cohort()
+    table["race"] = np.where(np.random.default_rng(2).random(len(y)) < 0.25 + 0.5 * y, "other", "white")
+    found = fit_backward(table, y, candidates("age", "race"), 0.05, 0.05)
+    assert found.linear is not None and "race[other]" in found.linear.terms, found.reason
 
 
 def test_what_cannot_be_estimated_is_not_called_insignificant():
@@ -151,9 +192,16 @@ def test_what_cannot_be_estimated_is_not_called_insignificant():
     assert "ui not estimable" in nothing.reason
 
 
-def test_univariable_analysis_leaves_out_patients_without_the_value():
-    table, y = cohort()
-    table.loc[:9, "age"] = np.nan
-    rows = fit_backward(table, y, candidates("age"), 0.05, 0.05).odds_ratios.set_index("analysis")
-    assert rows.loc["univariable", "n"] == 140
-    assert "10 patients imputed" in rows.loc["multivariable", "note"]
+def test_a_category_whose_reference_nobody_has_takes_another():
+    table, y = cohort(300)
+    table["race"] = np.where(np.random.default_rng(2).random(len(y)) < 0.3 + 0.4 * y, "other", "black")
+    found = fit_prespecified(table, y, candidates("age", "race"))
+    terms = pd.DataFrame({"age": table["age"], "other": (table["race"] == "other") * 1.0})
+    wanted = fit_logistic(terms, y)
+    assert found.linear.terms == ("age", "race[other]", "race[black]")
+    np.testing.assert_allclose(found.linear.coefficients, [*wanted.coefficients, 0.0], rtol=1e-6)
+    assert fit_backward(table, y, candidates("race"), 0.05, 0.05).kept == ("race",)
+    # Who has the level that stands in for the reference is no stranger.
+    frozen = FrozenModel("m", "clinical", found.linear, clinical=("age", "race"))
+    scores = frozen.score(table, CANDIDATES)
+    np.testing.assert_allclose(scores, wanted.intercept + terms.to_numpy() @ wanted.coefficients, rtol=1e-6)

@@ -1,5 +1,6 @@
 """Study configurations: those that are shipped load, and mistakes are told in words."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from radiomics.featureextractor import RadiomicsFeatureExtractor
 
 from annulus.config import Folders, load, problems, read_yaml
 from annulus.errors import StudyError
+from annulus.modelling.learners import Choose
+from annulus.modelling.pipeline import MODELS, STEPS, build_pipeline
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "config" / "studies").glob("*.yaml"))
@@ -90,15 +93,13 @@ def test_every_key_of_a_schema_is_described(path):
 
 
 def test_defaults_of_the_schema_are_filled_in_at_every_depth(folders, design):
-    del task(design)["lasso"]
+    del task(design)["signature"]
     del design["qc"]
     study = load(design, folders)
     assert study.design["qc"]["minimum_voxels"] == 50
     assert study.design["qc"]["maximum_lost_share"] == 0.2
     assert study.design["regions"]["rois"]["ptr5"]["inner"] == 0
-    assert task(study.design)["lasso"] == {
-        "folds": 10, "penalty": "minimum", "penalties": 100, "smallest_ratio": 0.01,
-    }  # fmt: skip
+    assert task(study.design)["signature"] == {"steps": ["impute", "variance", "scale"], "model": "lasso"}
     assert task(study.design)["combined"]["radiomics"]["clinical"] == []
     assert study.imaging["cem_low_energy"]["normalise_within"] == "tissue"
 
@@ -185,7 +186,8 @@ def test_a_misspelt_key_on_the_command_line_is_refused(refused):
     ("place", "key", "nearest"),
     [
         (("tasks", "her2_fish"), "outcomes", "outcome"),
-        (("tasks", "her2_fish", "lasso"), "fold", "folds"),
+        (("tasks", "her2_fish", "signature"), "step", "steps"),
+        (("tasks", "her2_fish", "signature", "model", "lasso"), "fold", "folds"),
         (("tasks", "her2_fish", "clinical"), "candidate", "candidates"),
         (("tasks", "her2_fish", "combined", "radiomics"), "signature", "signatures"),
         (("tasks", "her2_fish", "decision"), "threshold", "thresholds"),
@@ -231,7 +233,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(refused, design):
         (("regions", "rois", "itr", "kind"), "tumor", "did you mean 'tumour'?"),
         (("images", "le", "modality"), "CT", "images.le.modality: 'CT' is not allowed"),
         (("qc",), {"holes": "mend"}, "Allowed: repair, exclude, warn."),
-        (("split", "by"), "centre", "Allowed: column, date, random."),
+        (("split", "by"), "centre", "Allowed: column, date, random, leave_one_out."),
         (("tasks",), {}, "tasks: {} is not allowed (minProperties: 1)."),
         (("name",), "Her 2", "name: 'Her 2' is not allowed: lower-case letters, digits and _ are"),
     ],
@@ -399,6 +401,7 @@ def test_a_ring_without_a_unit_is_refused_and_tumours_alone_are_not(refused, fol
     design["regions"]["rois"] = {"itr": {"kind": "tumour"}}
     task(design)["signatures"] = ["itr"]
     task(design)["combined"] = {"nomogram": {"signatures": ["itr"]}}
+    task(design)["comparisons"] = []
     assert list(load(design, folders).design["regions"]["rois"]) == ["itr"]
 
 
@@ -424,6 +427,46 @@ def test_thresholds_in_reverse_are_refused(refused, design, thresholds):
     assert f"decision.thresholds: {low} is not below {high}." in refused(design)
 
 
+def test_risks_out_of_order_are_refused(refused, design):
+    task(design)["decision"]["at"] = [0.5, 0.3]
+    assert "decision.at: 0.5, 0.3 are not in increasing order." in refused(design)
+
+
+def test_a_comparison_of_an_unknown_model_is_refused(refused, design):
+    task(design)["comparisons"] = [["nomogramm", "clinical"]]
+    said = refused(design)
+    assert (
+        "tasks.her2_fish.comparisons: the model 'nomogramm' is not known (did you mean 'nomogram'?)" in said
+    )
+    assert "signature_itr" in said
+
+
+def test_a_comparison_declared_twice_is_refused(refused, design):
+    task(design)["comparisons"] = [["nomogram", "clinical"], ["clinical", "nomogram"]]
+    assert "clinical and nomogram are compared twice" in refused(design)
+
+
+@pytest.mark.parametrize(
+    ("subgroup", "said"),
+    [
+        ({"column": "ki67_percent"}, "'ki67_percent' is not known (did you mean 'ki67_pct'?)"),
+        ({"column": "ki67_pct"}, "ki67_pct is a number, so it needs a cut in %."),
+        ({"column": "menopausal_status", "cut": 2}, "menopausal_status has levels of its own"),
+        ({"column": "exam_date"}, "exam_date is a date"),
+    ],
+)
+def test_a_subgroup_that_has_no_levels_is_refused(refused, design, subgroup, said):
+    task(design)["subgroups"] = [subgroup]
+    assert said in refused(design)
+
+
+def test_subgroups_and_comparisons_are_accepted(folders, design):
+    task(design)["subgroups"] = [{"column": "ki67_pct", "cut": 20}, {"column": "grade"}, {"column": "center"}]
+    task(design)["comparisons"] = [["nomogram", "clinical"], ["nomogram", "signature_ptr5"]]
+    loaded = load(design, folders).design["tasks"]["her2_fish"]
+    assert loaded["proportion_interval"] == "Clopper-Pearson" and loaded["decision"]["at"] == []
+
+
 def test_a_split_without_training_is_refused(refused, design):
     design["split"]["cohorts"] = {"internal_test": ["a"], "prospective_test": ["b"]}
     assert "split.cohorts: one of them must be called train." in refused(design)
@@ -439,3 +482,142 @@ def test_contradictions_are_told_all_at_once(refused, design):
     task(design)["decision"]["thresholds"] = [0.7, 0.1]
     design["regions"]["rois"]["ptr10"] = {"kind": "ring"}
     assert len(refused(design).splitlines()) == 3
+
+
+# ---- how signatures are fitted ----
+
+
+def settings_of(schema):
+    return {name: part.get("default") for name, part in schema["properties"].items()}
+
+
+def defaults_of(kind):
+    given = {"carried", "lower", "seed", "prepare"}
+    parameters = inspect.signature(kind).parameters
+    return {name: plain(part.default) for name, part in parameters.items() if name not in given}
+
+
+def plain(value):
+    return list(value) if isinstance(value, tuple) else value
+
+
+def signature_schema():
+    schema = read_yaml(SCHEMAS / "study.schema.yaml")
+    task_schema = schema["properties"]["tasks"]["additionalProperties"]
+    return schema["$defs"]["learner"], task_schema["properties"]["signature"]["properties"]
+
+
+def test_the_schema_has_the_steps_of_the_code_with_their_settings_and_defaults():
+    items = signature_schema()[1]["steps"]["items"]
+    assert set(items["properties"]) == set(STEPS)
+    # The centre is always named, so harmonise is never a name alone.
+    assert set(items["then"]["enum"]) == set(STEPS) - {"harmonise"}
+    for name, kind in STEPS.items():
+        found, wanted = settings_of(items["properties"][name]), defaults_of(kind)
+        assert found | {"centre": None} == wanted | {"centre": None}, name
+        assert set(found) == set(wanted), name
+
+
+def test_the_schema_has_the_models_of_the_code_with_their_settings_and_defaults():
+    learner, parts = signature_schema()
+    assert list(learner["properties"]) == learner["then"]["enum"] == list(MODELS)
+    assert parts["model"]["then"]["enum"] == [*MODELS, "choose"] and parts["model"]["default"] == "lasso"
+    for name, (kind, implied) in MODELS.items():
+        wanted = defaults_of(kind) | {key: plain(value) for key, value in implied.items()}
+        if name == "lasso":
+            del wanted["l1_ratio"]
+        assert settings_of(learner["properties"][name]) == wanted, name
+        assert parts["model"]["properties"][name] == learner["properties"][name]
+    choose = settings_of(parts["model"]["properties"]["choose"])
+    assert choose == {"among": list(MODELS), "folds": defaults_of(Choose)["folds"]}
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        {"steps": ["impute"], "model": "svm"},
+        {"steps": ["impute", {"harmonise": {"centre": "device", "covariates": ["age_years"]}}]},
+        {"model": {"choose": {"among": ["lasso", {"random_forest": {"trees": 100}}]}}},
+        {"model": "choose"},
+        {"model": {"elastic_net": {"l1_ratio": [0.5]}}},
+    ],
+)
+def test_a_signature_that_the_schema_allows_can_be_built(folders, design, signature):
+    task(design)["signature"] = signature
+    found = task(load(design, folders).design)["signature"]
+    assert build_pipeline(found, 3).get_params()["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        ({"steps": ["imput"]}, "steps.0: 'imput' is not allowed (did you mean 'impute'?)"),
+        ({"steps": [{"imput": {}}]}, "steps.0: the key 'imput' is not known (did you mean 'impute'?)"),
+        ({"steps": ["harmonise"]}, "steps.0: 'harmonise' is not allowed"),
+        ({"steps": ["impute", {"harmonise": {}}]}, "steps.1.harmonise: centre must be given."),
+        ({"steps": [{"impute": {"neighbors": 3}}]}, "steps.0.impute: the key 'neighbors' is not known"),
+        ({"steps": [{"impute": {"method": "mean"}}]}, "steps.0.impute.method: 'mean' is not allowed"),
+        ({"steps": ["scale", "impute"]}, "steps: impute must come first"),
+        ({"steps": ["variance"]}, "steps: impute must come first"),
+        ({"steps": ["impute", "scale", "scale"]}, "steps: scale stands there twice."),
+        ({"steps": ["stability", "impute"]}, "steps: stability needs the study's key stability"),
+        ({"model": "lass"}, "model: 'lass' is not allowed (did you mean 'lasso'?)"),
+        ({"model": {"svm": {"kernel": "linear"}}}, "model.svm: the key 'kernel' is not known"),
+        ({"model": {"lasso": {"l1_ratio": 0.5}}}, "model.lasso: the key 'l1_ratio' is not known"),
+        ({"model": {"lasso": {}, "svm": {}}}, "model: "),
+        ({"model": {"choose": {"among": ["lasso", "tree"]}}}, "model.choose.among.1: 'tree' is not"),
+        ({"model": {"choose": {"among": ["lasso"]}}}, "model.choose.among: "),
+    ],
+)
+def test_a_signature_that_cannot_be_is_refused_when_the_configuration_is_read(
+    refused, design, signature, message
+):
+    task(design)["signature"] = signature
+    assert f"tasks.her2_fish.signature.{message}" in refused(design)
+
+
+@pytest.mark.parametrize("name", ["signature_itr", "clinical_full", "volume", "treat_all"])
+def test_a_combined_model_cannot_take_the_name_of_another(refused, design, name):
+    task(design)["combined"][name] = {"signatures": ["itr"]}
+    assert f"combined: the name {name!r} is taken" in refused(design)
+
+
+def test_an_outcome_is_no_predictor(refused, design):
+    task(design)["clinical"]["candidates"].append("her2_ish")
+    assert "clinical.candidates: her2_ish is the outcome of a task" in refused(design)
+
+
+def test_an_outcome_is_no_covariate_of_harmonisation(refused, design):
+    harmonise = {"harmonise": {"centre": "center", "covariates": ["her2_ish"]}}
+    task(design)["signature"] = {"steps": ["impute", harmonise, "scale"]}
+    assert "signature.steps: her2_ish is the outcome of a task" in refused(design)
+
+
+def test_centres_that_are_left_out_must_be_harmonised_somehow(refused, design):
+    design["split"] = {"by": "leave_one_out", "column": "center"}
+    task(design)["signature"] = {"steps": ["impute", {"harmonise": {"centre": "center"}}]}
+    assert "choose what happens to unseen ones: leave or reference" in refused(design)
+
+
+def test_a_cut_off_rule_has_what_it_needs_and_no_more(refused, design):
+    task(design)["cut_off"] = {"rule": "sensitivity"}
+    assert "cut_off.at: the rule sensitivity needs it" in refused(design)
+    task(design)["cut_off"] = {"at": 0.5}
+    assert "cut_off.at: the rule youden has none" in refused(design)
+
+
+def test_a_cascade_names_tasks_models_and_classes_that_fit(refused, design):
+    level = {"task": "her2_fish", "model": "nomogram"}
+    design["cascades"] = {
+        "two": {"levels": [level, {**level, "model": "nomogramm"}], "classes": ["a", "b", "c"]}
+    }
+    assert "her2_fish has no model 'nomogramm' (did you mean 'nomogram'?)" in refused(design)
+    design["cascades"] = {"two": {"levels": [level, level], "classes": ["a", "b", "c", "d"]}}
+    assert "2 levels sort into 3 classes; 4 are named" in refused(design)
+
+
+def test_leaving_one_out_has_no_cohorts_and_other_splits_do(refused, design):
+    design["split"] = {"by": "leave_one_out", "column": "center", "cohorts": {"train": ["a"]}}
+    assert "leave_one_out has no cohorts" in refused(design)
+    design["split"] = {"by": "column", "column": "center"}
+    assert "a split by column needs cohorts" in refused(design)

@@ -13,12 +13,24 @@ from hypothesis import strategies as st
 from annulus.clinical.encoding import encode, terms_of
 from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
-from annulus.modelling.fitting import Training, fit_combined_model, fit_signature, predict
+from annulus.modelling.fitting import (
+    Training,
+    fit_combined_model,
+    fit_signature,
+    freezing_for,
+    predict,
+    read_lower_bounds,
+)
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.signature import RadScore, freeze_signature
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.threshold import CutOff
 
 FINITE = st.floats(-1e6, 1e6)
 COLUMNS = columns_of("participants")
+SIGNATURE = {
+    "steps": ["impute", "variance", "scale"],
+    "model": {"lasso": {"folds": 3, "count": 10, "smallest_ratio": 0.1}},
+}
 ITR = Linear(0.25, ("us_itr_a", "us_itr_b"), (1.5, -2.0), (10.0, 0.0), (9.0, 1.0), (2.0, 0.5))
 COMBINED = FrozenModel(
     name="nomogram",
@@ -34,8 +46,7 @@ COMBINED = FrozenModel(
     ),
     clinical=("age_years", "menopausal_status", "breast_density"),
     signatures={"itr": ITR},
-    threshold=0.4,
-    threshold_rule="a rule",
+    cut_off=CutOff(0.4, "a rule", 0.3, 0.5),
     training={"n": 3, "ranges": {"age_years": [40.0, 60.0]}},
 )  # fmt: skip
 
@@ -68,14 +79,14 @@ def training(n=60, seed=0):
 @functools.cache
 def fitted():
     data = training()
-    lasso = {"folds": 3, "penalty": "minimum", "penalties": 10, "smallest_ratio": 0.1}
+    freezing = freezing_for(data, 3, {"rule": "youden"}, 1)
     parts = {
-        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), lasso, 3, 1, True)
+        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), SIGNATURE, 3, True, freezing)
         for roi in ("itr", "ptr")
     }
     combined = fit_combined_model(
         data, "nomogram", {roi: part.model for roi, part in parts.items()},
-        {roi: part.cross_fitted for roi, part in parts.items()}, ["age_years"], 3, 1,
+        {roi: part.cross_fitted for roi, part in parts.items()}, ["age_years"], freezing,
     )  # fmt: skip
     return data, parts, combined
 
@@ -106,7 +117,7 @@ def test_the_training_table_holds_the_frozen_models_scores():
 def test_the_threshold_is_an_out_of_fold_probability():
     _, parts, combined = fitted()
     for part in (*parts.values(), combined):
-        assert part.model.threshold in part.training["probability_out_of_fold"].to_list()
+        assert part.model.cut_off.value in part.training["probability_out_of_fold"].to_list()
 
 
 def test_a_combined_models_coefficients_come_from_cross_fitted_scores():
@@ -127,7 +138,7 @@ def test_a_combined_models_coefficients_come_from_cross_fitted_scores():
 def test_no_model_survives_json_with_its_reason():
     model = FrozenModel("clinical", "clinical", None, "no variable survived")
     found = through_json(model)
-    assert (found.linear, found.reason, found.threshold) == (None, "no variable survived", None)
+    assert (found.linear, found.reason, found.cut_off) == (None, "no variable survived", None)
     with pytest.raises(ValueError, match="no variable survived"):
         found.score(patients(), COLUMNS)
 
@@ -201,11 +212,111 @@ def test_a_frozen_signature_scores_as_the_estimator():
     data = training()
     columns = data.feature_columns(["us"], "itr")
     X = data.predictors[columns].assign(same=4.0)
-    model = RadScore(folds=3, count=10, smallest_ratio=0.1).fit(X, data.outcome.to_numpy())
-    linear = freeze_signature(model, X.columns)
+    model = build_pipeline(SIGNATURE, 0).fit(X, data.outcome.to_numpy())
+    linear = model.freeze()
     new = training(seed=9).predictors[columns].assign(same=5.0)
     assert "us_itr_f0" in linear.terms and "same" not in linear.terms
     np.testing.assert_allclose(linear.of(new), model.decision_function(new), atol=1e-12)
+
+
+# ---- signatures of other kinds ----
+
+MACHINE = {"steps": ["impute"], "model": {"svm": {"cost": [1.0], "gamma": [0.5], "folds": 3}}}
+FOREST = {"steps": ["impute"], "model": {"random_forest": {"trees": 30}}}
+
+
+@functools.cache
+def fitted_otherwise():
+    """A support vector machine and a forest, and a combined model of both with age."""
+    data = training()
+    freezing = freezing_for(data, 3, {"rule": "youden"}, 1)
+    parts = {
+        roi: fit_signature(data, roi, data.feature_columns(["us"], roi), config, 3, True, freezing)
+        for roi, config in (("itr", MACHINE), ("ptr", FOREST))
+    }
+    combined = fit_combined_model(
+        data, "nomogram", {roi: part.model for roi, part in parts.items()},
+        {roi: part.cross_fitted for roi, part in parts.items()}, ["age_years"], freezing,
+    )  # fmt: skip
+    return data, parts, combined
+
+
+def test_signatures_of_any_kind_can_be_combined_and_predict_after_json():
+    _, parts, combined = fitted_otherwise()
+    new = training(seed=4).predictors.reset_index(names="patient_id").fillna({"age_years": 50.0})
+    models = [part.model for part in (*parts.values(), combined)]
+    again = [through_json(model) for model in models]
+    assert again == models and set(combined.model.signatures) == {"itr", "ptr"}
+    found = predict(again, new, "internal_test").set_index(["model", "patient_id"])["linear_predictor"]
+    # By hand: the intercept, age, and each signature's score from its own origin.
+    linear = combined.model.linear
+    slopes = dict(zip(linear.terms, linear.coefficients, strict=True))
+    wanted = linear.intercept + slopes["age_years"] * new["age_years"]
+    for roi, part in parts.items():
+        score = found[f"signature_{roi}"].to_numpy() - part.model.linear.intercept
+        wanted = wanted + slopes[f"radscore_{roi}"] * score
+    np.testing.assert_allclose(found["nomogram"], wanted, atol=1e-10)
+    assert found.groupby("model").std().min() > 0.05
+
+
+def test_the_training_table_of_any_kind_holds_the_frozen_models_scores():
+    data, parts, combined = fitted_otherwise()
+    for part in (*parts.values(), combined):
+        again = through_json(part.model).score(data.predictors, COLUMNS)
+        np.testing.assert_allclose(part.training["linear_predictor"], again, atol=1e-12)
+        assert part.model.training["n"] == 60
+
+
+def test_a_signature_without_a_path_has_empty_tables_and_names_its_model():
+    _, parts, _ = fitted_otherwise()
+    for part, kind in zip(parts.values(), ("svm", "random_forest"), strict=True):
+        assert part.path.empty and part.cv.empty
+        assert list(part.cv) == list(fitted()[1]["itr"].cv)
+        assert part.choice["learner"].tolist() == [kind]
+        assert (
+            part.selection["coefficient"].isna().all() and (part.selection["model"] == part.model.name).all()
+        )
+    importance = parts["ptr"].selection.set_index("column")["statistic"]
+    assert importance.sum() == pytest.approx(1.0) and importance.idxmax() == "us_ptr_f1"
+
+
+def test_a_signature_keeps_to_stable_features_and_is_harmonised():
+    data = training()
+    table = data.predictors.assign(device=np.resize(["a", "b"], 60), us_itr_other=1.0)
+    table["age_years"] = table["age_years"].fillna(50.0)
+    table.loc[table["device"] == "b", "us_itr_f0"] += 4.0
+    steps = ["stability", "impute", {"harmonise": {"centre": "device", "covariates": ["age_years"]}}]
+    lower = {f"us_itr_f{i}": 0.9 for i in range(4)} | {"us_itr_f1": 0.2, "us_itr_other": np.nan}
+    moved = Training(table, data.outcome)
+    columns = moved.feature_columns(["us"], "itr")
+    freezing = freezing_for(data, 3, {"rule": "youden"}, 1)
+    config = {"steps": steps, "model": SIGNATURE["model"]}
+    part = fit_signature(moved, "itr", columns, config, 3, False, freezing, lower)
+    fates = part.selection.set_index("column")
+    assert list(fates.index) == columns
+    removed = fates[fates["step_removed"] == "stability"]
+    assert (
+        set(removed.index) == {"us_itr_f1", "us_itr_other"} and removed.loc["us_itr_f1", "statistic"] == 0.2
+    )
+    model = through_json(part.model)
+    assert "us_itr_f0" in model.linear.terms and set(model.linear.columns) > {"device", "age_years"}
+    scores = model.score(table, COLUMNS)
+    np.testing.assert_allclose(scores, part.training["linear_predictor"], atol=1e-12)
+    # What the device adds is gone.
+    apart = pd.Series(scores).groupby(table["device"].to_numpy()).mean().diff().iloc[1]
+    slope = model.linear.coefficients[model.linear.terms.index("us_itr_f0")]
+    assert abs(apart) < 0.3 < 4.0 * slope
+    with pytest.raises(StudyError, match="training had no"):
+        model.score(table.assign(device="c"), COLUMNS)
+
+
+def test_lower_bounds_come_from_the_table_of_stability_where_there_is_one(tmp_path):
+    rows = [("us_itr_a", 0.8, "raters"), ("us_itr_a", 0.6, "noise"), ("us_itr_b", np.nan, "noise")]
+    path = tmp_path / "stability.csv"
+    pd.DataFrame(rows, columns=["column", "icc_lower", "source"]).to_csv(path, index=False)
+    found = read_lower_bounds([path])
+    assert found["us_itr_a"] == 0.6 and np.isnan(found["us_itr_b"])
+    assert read_lower_bounds([]) is None
 
 
 # ---- clinical variables as terms ----

@@ -8,6 +8,9 @@ from annulus.evaluation.leak_screen import duplicates_across, leak_screen, scree
 
 SIZES = {"train": 160, "external_b": 90}
 
+# No centre is held out together.
+NOBODY = pd.Series(dtype=str)
+
 
 @pytest.fixture(scope="module", autouse=True)
 def few_trees():
@@ -57,8 +60,21 @@ def screened(leak):
     predictions = patients()
     nothing = pd.DataFrame({"patient_id": [], "manufacturer": [], "field_strength_t": []})
     facts = screen_facts(frames(predictions, leak), nothing, predictions[["patient_id"]])
-    table = leak_screen(facts, predictions, ["absent", "radiomics"], 5, 1, synthetic=True)
+    table = leak_screen(facts, predictions, ["absent", "radiomics"], NOBODY, 5, 1, synthetic=True)
     return table.set_index(["screen", "cohort"])
+
+
+def test_patients_of_unknown_outcome_take_no_part():
+    predictions = patients()
+    unknown = predictions.assign(
+        y=predictions["y"].where(predictions.groupby("cohort").cumcount() >= 10), synthetic=1
+    )
+    nothing = pd.DataFrame({"patient_id": [], "manufacturer": [], "field_strength_t": []})
+    facts = screen_facts(frames(predictions, True), nothing, predictions[["patient_id"]])
+    table = leak_screen(facts, unknown, ["radiomics"], NOBODY, 5, 1, synthetic=True)
+    counts = table[table["screen"] == "frame"].set_index("cohort")
+    assert counts["n"].to_dict() == {cohort: n - 10 for cohort, n in SIZES.items()}
+    assert counts["events"].sum() == unknown["y"].sum()
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +116,7 @@ def test_the_device_counts_as_frame():
     facts = screen_facts(frames(predictions, False), images, predictions[["patient_id"]])
     assert {"manufacturer_A", "manufacturer_B"} <= set(facts["frame"])
     assert not [column for column in facts["outline"] if "manufacturer" in column]
-    table = leak_screen(facts, predictions, ["radiomics"], 5, 1, synthetic=False)
+    table = leak_screen(facts, predictions, ["radiomics"], NOBODY, 5, 1, synthetic=False)
     frame = table[table["screen"] == "frame"]
     assert (frame["auc"] > 0.97).all()
 

@@ -8,26 +8,36 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from annulus.evaluation.performance import performance
-from annulus.modelling import combined, fitting, lasso, signature
+from annulus.evaluation.performance import Plan, performance
+from annulus.modelling import combined, fitting, folds, lasso
+from annulus.modelling.clinical import fit_prespecified
 from annulus.modelling.combined import out_of_fold
 from annulus.modelling.fitting import (
+    Freezing,
     Training,
     fit_clinical_model,
     fit_combined_model,
+    fit_prespecified_model,
     fit_signature,
+    freezing_for,
     predict,
+    variables,
 )
+from annulus.modelling.folds import log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.signature import RadScore, cross_fit, stratified_folds
-from annulus.modelling.threshold import youden
+from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.signature import cross_fit
+from annulus.modelling.size import LESION_SIZE
+from annulus.modelling.threshold import CutOff, youden
 
 # Smaller than a study's, so that the canary fits some 2000 paths in half a minute. One region's
 # signature takes its penalty by cross-validation, which on noise mostly selects nothing; the other
 # always takes the weakest penalty, so that it overfits as badly as it can.
-LASSO = {"folds": 3, "penalties": 8, "smallest_ratio": 0.25}
+LASSO = {"folds": 3, "count": 8, "smallest_ratio": 0.25}
+STEPS = ["impute", "variance", "scale"]
 RULES = {"itr": "weakest", "ptr": "minimum"}
 OUTER, TRAINED, TESTED, FEATURES, PERMUTATIONS = 3, 84, 60, 150, 20
 
@@ -46,23 +56,24 @@ def noise_table():
 
 
 def fit_all(training, seed):
+    freezing = freezing_for(training, OUTER, {"rule": "youden"}, seed)
     parts = {
         roi: fit_signature(
             training,
             roi,
             training.feature_columns(["us"], roi),
-            LASSO | {"penalty": rule},
+            {"steps": STEPS, "model": {"lasso": LASSO | {"penalty": rule}}},
             OUTER,
-            seed,
             True,
+            freezing,
         )
         for roi, rule in RULES.items()
     }
     models = {roi: part.model for roi, part in parts.items()}
     crossed = {roi: part.cross_fitted for roi, part in parts.items()}
-    radiomics = fit_combined_model(training, "radiomics", models, crossed, [], OUTER, seed)
+    radiomics = fit_combined_model(training, "radiomics", models, crossed, [], freezing)
     candidates = ["age_years", "tumor_diameter_mm", "menopausal_status"]
-    clinical = fit_clinical_model(training, candidates, 0.5, OUTER, seed)
+    clinical = fit_clinical_model(training, candidates, 0.5, 0.5, freezing)
     return [*parts.values(), radiomics, clinical]
 
 
@@ -144,22 +155,24 @@ def small(seed=0, n=42, p=6):
 
 
 def quick():
-    return RadScore(folds=3, count=8, smallest_ratio=0.1, seed=5)
+    lasso = {"folds": 3, "count": 8, "smallest_ratio": 0.1}
+    return build_pipeline({"steps": STEPS, "model": {"lasso": lasso}}, 5)
 
 
 def scores_of(X, y, nested=True):
-    return cross_fit(quick(), X, y, 3, 5, nested).scores.set_index(["outer_set", "patient_id"])
+    outer = folds.stratified_folds(y, 3, 5)
+    return cross_fit(quick(), X, y, outer, 3, 5, nested).scores.set_index(["outer_set", "patient_id"])
 
 
 def fix_folds(monkeypatch, y):
     """Stratified folds follow the outcome; hold the sharing-out fixed while one outcome changes."""
     real, known = stratified_folds, {}
 
-    def folds(outcome, count, seed):
+    def fixed(outcome, count, seed):
         return known.setdefault((len(outcome), count, seed), real(outcome, count, seed))
 
-    monkeypatch.setattr(signature, "stratified_folds", folds)
-    return folds(y, 3, 5)
+    monkeypatch.setattr("annulus.modelling.folds.stratified_folds", fixed)
+    return fixed(y, 3, 5)
 
 
 @pytest.mark.parametrize("patient", [0, 17, 41])
@@ -181,11 +194,11 @@ def test_a_patients_own_outcome_never_reaches_the_signature_that_scores_them(mon
 @pytest.mark.parametrize("patient", [3, 20])
 def test_a_patients_features_reach_nobody_of_the_same_fold(monkeypatch, patient):
     X, y = small()
-    folds = fix_folds(monkeypatch, y)
+    outer = fix_folds(monkeypatch, y)
     moved = X.copy()
     moved.iloc[patient] += 3.0
     before, after = scores_of(X, y).loc["all", "score"], scores_of(moved, y).loc["all", "score"]
-    companions = next(test for _, test in folds if patient in test)
+    companions = next(test for _, test in outer if patient in test)
     others = X.index[[i for i in companions if i != patient]]
     pd.testing.assert_series_equal(before[others], after[others])
     assert before[X.index[patient]] != after[X.index[patient]]
@@ -194,8 +207,8 @@ def test_a_patients_features_reach_nobody_of_the_same_fold(monkeypatch, patient)
 @pytest.mark.parametrize("fold", [0, 1, 2])
 def test_nothing_of_an_outer_folds_patients_reaches_its_training_scores(monkeypatch, fold):
     X, y = small()
-    folds = fix_folds(monkeypatch, y)
-    _, test = folds[fold]
+    outer = fix_folds(monkeypatch, y)
+    _, test = outer[fold]
     moved, flipped = X.copy(), y.copy()
     moved.iloc[test] = 99.0
     flipped[test] = 1.0 - flipped[test]
@@ -223,13 +236,13 @@ def test_a_held_out_score_is_the_out_of_fold_score():
 
 def test_a_combined_models_out_of_fold_score_is_free_of_the_patients_outcome(monkeypatch):
     X, y = small()
-    folds = fix_folds(monkeypatch, y)
+    outer = fix_folds(monkeypatch, y)
     clinical = pd.DataFrame({"age_years": np.linspace(30, 80, len(y))}, index=X.index)
 
     def held_out(outcome):
-        table = cross_fit(quick(), X, outcome, 3, 5, True).scores
+        table = cross_fit(quick(), X, outcome, outer, 3, 5, True).scores
         series = pd.Series(outcome, index=X.index)
-        return out_of_fold({"itr": table}, clinical, series, folds)
+        return out_of_fold({"itr": table}, clinical, variables(["age_years"]), series, outer)
 
     flipped = y.copy()
     flipped[11] = 1.0 - flipped[11]
@@ -240,21 +253,24 @@ def test_a_combined_models_out_of_fold_score_is_free_of_the_patients_outcome(mon
 
 def test_a_clinical_models_out_of_fold_score_is_free_of_the_patients_outcome(monkeypatch):
     _, y = small()
-    folds = stratified_folds(y, 3, 5)
-    monkeypatch.setattr(fitting, "stratified_folds", lambda *_: folds)
+    outer = stratified_folds(y, 3, 5)
+    monkeypatch.setattr(fitting, "stratified_folds", lambda *_: outer)
     ages = 50 + 8 * np.random.default_rng(3).normal(size=42) + 9 * y
     table = pd.DataFrame({"age_years": ages}, index=[f"P{i:02d}" for i in range(42)])
 
     def held_out(outcome):
         training = Training(table, pd.Series(outcome, index=table.index))
-        fitted = fit_clinical_model(training, ["age_years"], 0.2, 3, 5)
-        return fitted.training["probability_out_of_fold"]
+        fitted = fit_clinical_model(
+            training, ["age_years"], 0.2, 0.2, freezing_for(training, 3, {"rule": "youden"}, 5)
+        )
+        # Put at the training prevalence, which one flipped outcome moves for everybody alike.
+        return logit(fitted.training["probability_out_of_fold"]) - log_odds(outcome)
 
     flipped = y.copy()
     flipped[11] = 1.0 - flipped[11]
     before, after = held_out(y), held_out(flipped)
-    assert before.iloc[11] == after.iloc[11]
-    assert not before.equals(after)
+    assert before.iloc[11] == pytest.approx(after.iloc[11], abs=1e-12)
+    assert not np.allclose(before, after)
 
 
 def test_a_signature_that_selects_nothing_gets_no_weight_in_a_combined_model():
@@ -263,9 +279,10 @@ def test_a_signature_that_selects_nothing_gets_no_weight_in_a_combined_model():
     y = np.random.default_rng(0).permutation(np.resize([1.0, 0.0, 0.0], 83))
     names = pd.Index([f"P{i:02d}" for i in range(83)], name="patient_id")
     features = pd.DataFrame({"us_itr_f0": 1.0}, index=names)
-    crossed = cross_fit(RadScore(folds=3, count=10, seed=1), features, y, 5, 1, nested=True).scores
-    assert crossed["intercept"].nunique() > 1
-    assert (crossed["score"] == 0.0).all()
+    model = build_pipeline({"steps": STEPS, "model": {"lasso": {"folds": 3, "count": 10}}}, 1)
+    crossed = cross_fit(model, features, y, stratified_folds(y, 5, 1), 5, 1, nested=True).scores
+    # Counted from the prevalence that it was fitted on, such a fold says nothing of whom it leaves out.
+    assert np.allclose(crossed["intercept"], 0.0) and (crossed["score"] == 0.0).all()
     fitted = fit_combined_model(
         Training(features, pd.Series(y, index=names)),
         "radiomics",
@@ -276,18 +293,69 @@ def test_a_signature_that_selects_nothing_gets_no_weight_in_a_combined_model():
         },
         {"itr": crossed},
         [],
-        5,
-        1,
+        Freezing(stratified_folds(y, 5, 1), "youden", None, 1),
     )
     assert fitted.model.linear is None
     assert "none of its terms varies" in fitted.model.reason
 
 
 def test_a_patient_without_a_cross_fitted_score_is_not_silently_imputed():
-    scores = {"itr": pd.Series([0.1, 0.2], index=["a", "b"])}
     clinical = pd.DataFrame({"age_years": [50.0, 60.0, 70.0]}, index=["a", "b", "c"])
     with pytest.raises((KeyError, ValueError)):
-        combined.combined_terms(scores, clinical, ["a", "b", "c"])
+        combined.combined_terms({"itr": np.array([0.1, 0.2])}, clinical)
+
+
+@pytest.mark.parametrize("by_centre", [False, True])
+def test_folds_whose_prevalence_differs_do_not_turn_noise_against_the_outcome(by_centre):
+    # Centres of prevalence 0.2, 0.4 and 0.6: by their own intercepts a useless model is worst where it is
+    # pooled (AUC about 0.35), since every centre is scored by the prevalence of the other two.
+    areas = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        centre = np.repeat(["a", "b", "c"], 80)
+        y = (rng.random(240) < np.repeat([0.2, 0.4, 0.6], 80)).astype(float)
+        index = pd.Index([f"P{i}" for i in range(240)], name="patient_id")
+        table = pd.DataFrame({LESION_SIZE: rng.normal(size=240)}, index=index)
+        together = pd.Series(centre, index=index) if by_centre else None
+        training = Training(table, pd.Series(y, index=index), together)
+        freezing = freezing_for(training, 10, {"rule": "youden"}, seed)
+        fitted = fit_prespecified_model(training, "volume", [LESION_SIZE], freezing)
+        areas.append(roc_auc_score(y, fitted.training["probability_out_of_fold"]))
+    error = np.std(areas, ddof=1) / np.sqrt(len(areas))
+    assert abs(np.mean(areas) - 0.5) < 3 * error and error < 0.03
+
+
+def test_a_level_that_a_fold_never_saw_is_scored_as_the_frozen_model_would():
+    rng = np.random.default_rng(2)
+    index = pd.Index([f"P{i}" for i in range(60)], name="patient_id")
+    y = pd.Series(rng.permutation(np.resize([1.0, 0.0], 60)), index=index)
+    status = np.where(rng.random(60) < 0.3 + 0.4 * y, "post", "pre")
+    status[0] = "peri"
+    table = pd.DataFrame({"menopausal_status": status}, index=index)
+    columns = variables(["menopausal_status"])
+
+    def fit(part, outcome):
+        return fit_prespecified(part, outcome, columns)
+
+    outer = [(np.arange(1, 60), np.array([0])), (np.array([0, *range(30, 60)]), np.arange(1, 30)),
+             (np.arange(30), np.arange(30, 60))]  # fmt: skip
+    scores = combined.out_of_fold_clinical(table, y, columns, outer, fit)
+    found = fit(table.iloc[1:], y.to_numpy()[1:])
+    frozen = FrozenModel("m", "clinical", found.linear, clinical=("menopausal_status",))
+    wanted = frozen.score(table.iloc[[0]], columns)[0] - log_odds(y.to_numpy()[1:])
+    assert scores.iloc[0] == pytest.approx(wanted, abs=1e-12)
+
+
+def test_a_variable_that_no_training_patient_has_costs_nothing_but_itself():
+    table, y = small(n=60)
+    rng = np.random.default_rng(0)
+    table = table.assign(age_years=50 + 8 * rng.normal(size=60) + 4 * y, tumor_diameter_mm=np.nan)
+    training = Training(table, pd.Series(y, index=table.index))
+    freezing = freezing_for(training, 3, {"rule": "youden"}, 1)
+    fitted = fit_prespecified_model(training, "clinical_full", ["age_years", "tumor_diameter_mm"], freezing)
+    assert fitted.model.linear.terms == ("age_years",)
+    json.dumps(fitted.model.to_json(), allow_nan=False)
+    assert not fitted.odds_ratios["note"].str.contains("imputed").any()
 
 
 # ---- the cut-off ----
@@ -309,9 +377,13 @@ def test_training_rows_say_that_their_cut_off_was_chosen_on_them():
             "probability_out_of_fold": p,
         }
     )
-    found = performance(table, {"m": cut}, {}, {}, synthetic=False).set_index("metric")
+    cut_offs = {"m": CutOff(cut, "a rule", cut - 0.1, cut + 0.1)}
+    found = performance(table, cut_offs, {}, {}, Plan(100, 1), synthetic=False).set_index("metric")
     assert found.loc[["sensitivity", "specificity"], "estimate"].sum() > 1.1
     assert "cut-off" in found.loc["sensitivity", "note"]
+    fixed = {"m": CutOff(cut, "fixed before the study")}
+    found = performance(table, fixed, {}, {}, Plan(100, 1), synthetic=False).set_index("metric")
+    assert "optimistic" not in found.loc["sensitivity", "note"]
 
 
 def test_youden_of_a_known_example():

@@ -105,6 +105,8 @@ DESIGN = {
     "title": "A small SYNTHETIC study of habitats",
     "cohort": "mri_cohort.yaml",
     "seed": 3,
+    "resamples": 3,
+    "repeated_splits": 3,
     "images": {
         "pre": {"modality": "MRI", "series": "dce_0"},
         "dce": {"modality": "MRI", "series": "dce_1", "settings": "mri_settings.yaml"},
@@ -145,7 +147,7 @@ DESIGN = {
             "positive": [1],
             "negative": [0],
             "signatures": ["whole", "habitats"],
-            "lasso": {"folds": 3, "penalties": 10, "smallest_ratio": 0.3},
+            "signature": {"model": {"lasso": {"folds": 3, "count": 10, "smallest_ratio": 0.3}}},
             "outer_folds": 3,
             "combined": {"radiomics": {"signatures": ["whole", "habitats"]}},
             "decision": {"description": "treat", "thresholds": [0.1, 0.6]},

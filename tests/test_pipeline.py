@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from annulus.errors import StudyError
-from annulus.modelling import lasso
-from annulus.modelling.penalised import PenalisedLogistic, patient_folds
+from annulus.modelling import descent, lasso
+from annulus.modelling.folds import patient_folds, stratified_folds
+from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.pipeline import (
     build_pipeline,
     build_preparation,
@@ -18,7 +19,6 @@ from annulus.modelling.pipeline import (
     selected_features,
     selection_table,
 )
-from annulus.modelling.signature import RadScore, stratified_folds
 
 QUICK = {"folds": 3, "count": 12, "smallest_ratio": 0.1}
 WHOLE = {
@@ -99,15 +99,6 @@ def test_held_out_patients_take_no_part_in_training():
     np.testing.assert_allclose(together, apart, rtol=1e-12)
 
 
-def test_the_signature_of_before_is_a_case_of_the_pipeline():
-    X, y = cohort()
-    X = X.drop(columns=["centre", "group"])
-    model = build_pipeline({"steps": ["impute", "variance", "scale"], "model": {"lasso": QUICK}}, 3).fit(X, y)
-    old = RadScore(**QUICK, seed=3).fit(X, y)
-    np.testing.assert_allclose(model.decision_function(X), old.decision_function(X), atol=1e-6)
-    assert model.chosen_ == old.chosen_
-
-
 def test_the_penalty_is_chosen_with_selection_inside_the_folds():
     X, y = cohort()
     X = X.drop(columns=["centre", "group"])
@@ -118,7 +109,7 @@ def test_the_penalty_is_chosen_with_selection_inside_the_folds():
         prepare = build_preparation(config["steps"], 5).fit(X.iloc[train], y[train])
         a, b = (prepare.transform(X.iloc[rows]).to_numpy() for rows in (train, test))
         mean, sd = a.mean(axis=0), a.std(axis=0)
-        path = lasso.fit_path((a - mean) / sd, y[train], model.cross_validation_.penalties)
+        path = descent.fit_path((a - mean) / sd, y[train], model.cross_validation_.penalties)
         deviances.append(lasso.deviance(y[test], path.linear_predictors((b - mean) / sd)))
         sizes.append(len(test))
     wanted = lasso.summarise(model.cross_validation_.penalties, np.array(deviances), np.array(sizes))
@@ -162,7 +153,7 @@ def test_the_elastic_net_meets_its_optimality_conditions(ratio):
     Z = X.filter(regex=r"^f\d").fillna(0.0).to_numpy()
     Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
     penalties = lasso.penalties_for(Z, y, 10, 0.05, ratio)
-    path = lasso.fit_path(Z, y, penalties, l1_ratio=ratio)
+    path = descent.fit_path(Z, y, penalties, l1_ratio=ratio)
     assert np.abs(path.coefficients[0]).max() < 1e-7
     assert np.abs(path.coefficients[1]).max() > 1e-4
     for penalty, b, a in zip(penalties, path.coefficients, path.intercepts, strict=True):
@@ -175,7 +166,7 @@ def test_the_elastic_net_is_that_of_scikit_learn():
     X, y = cohort()
     Z = X[["f0", "f1", "f2", "copy"]].to_numpy()
     Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
-    path = lasso.fit_path(Z, y, np.array([0.05]), l1_ratio=0.4)
+    path = descent.fit_path(Z, y, np.array([0.05]), l1_ratio=0.4)
     other = LogisticRegression(
         l1_ratio=0.4, C=1 / (len(y) * 0.05), solver="saga", tol=1e-10, max_iter=100000
     ).fit(Z, y)

@@ -14,7 +14,7 @@ from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image
 from annulus.imaging.regions import Plan, Region, build_regions
-from annulus.modelling.signature import RadScore
+from annulus.modelling.pipeline import build_pipeline
 from annulus.simulation import cem
 
 TRAINING, TEST = 400, 200
@@ -66,7 +66,11 @@ def score_of(cohort: tuple[pd.DataFrame, pd.DataFrame, np.ndarray], roi: str) ->
     """Fit a region's signature on the training patients and score the test patients."""
     _, features, y = cohort
     columns = [column for column in features if column.startswith(f"{roi}_")]
-    model = RadScore(count=60, smallest_ratio=0.02, seed=1).fit(features[columns][:TRAINING], y[:TRAINING])
+    signature = {
+        "steps": ["impute", "variance", "scale"],
+        "model": {"lasso": {"count": 60, "smallest_ratio": 0.02}},
+    }
+    model = build_pipeline(signature, 1).fit(features[columns][:TRAINING], y[:TRAINING])
     return model.decision_function(features[columns][TRAINING:])
 
 

@@ -31,9 +31,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("Images", "Masks"):
         (data / name).symlink_to(BUS_BRA / name)
     design = yaml.safe_load((folder / "config/studies/us_malignancy.yaml").read_text())
+    design |= {"resamples": 4, "repeated_splits": 4}
     plan = design["tasks"]["malignancy"]
     plan |= {"outer_folds": 3, "bootstraps": 100}
-    plan["lasso"] = {"folds": 4, "penalties": 20, "smallest_ratio": 0.2}
+    plan["signature"] = {"model": {"lasso": {"folds": 4, "count": 20, "smallest_ratio": 0.2}}}
     (folder / "study.yaml").write_text(yaml.safe_dump(design, sort_keys=False))
     cohort = folder / "config/cohorts/bus_bra.yaml"
     cohort.write_text(cohort.read_text().replace("chunks: 5", "chunks: 4"))

@@ -62,9 +62,16 @@ def test_largest_r2_at_even_odds_is_three_quarters():
 
 def test_shrinkage_to_expect_is_that_of_pmsampsize():
     # It prints that of the size before rounding up to a whole patient.
-    assert expected_shrinkage(662, 24, 0.288) == pytest.approx(0.905, abs=5e-4)
-    assert expected_shrinkage(150, 6, 0.15) == pytest.approx(0.805, abs=1e-3)
-    assert expected_shrinkage(5, 24, 0.288) < 0.5
+    assert expected_shrinkage(662, 24, 0.288, 0.174) == pytest.approx(0.905, abs=5e-4)
+    assert expected_shrinkage(150, 6, 0.15, 0.35) == pytest.approx(0.805, abs=1e-3)
+
+
+def test_there_is_no_shrinkage_to_expect_where_the_apparent_r2_would_be_above_its_largest():
+    # At the largest apparent R2, S is R2 / largest; fewer patients than that S needs have no solution.
+    largest = largest_cox_snell_r2(0.174)
+    least = 24 / ((0.288 / largest - 1) * np.log(1 - largest))
+    assert expected_shrinkage(int(least) - 1, 24, 0.288, 0.174) == 0.0
+    assert expected_shrinkage(int(least) + 2, 24, 0.288, 0.174) == pytest.approx(0.288 / largest, abs=0.05)
 
 
 @settings(max_examples=40, deadline=None)

@@ -270,3 +270,37 @@ def test_a_cohorts_participants_are_its_members_by_id():
     parts = [of_cohort(people, split, name)["patient_id"] for name in BY_COLUMN["cohorts"]]
     assert all(part.is_monotonic_increasing for part in parts)
     assert sorted(pd.concat(parts)) == people["patient_id"].tolist()
+
+
+# ---- a centre left out at a time ----
+
+LEAVE_ONE_OUT = {"by": "leave_one_out", "column": "center", "cohorts": {"train": []}}
+
+
+def test_everybody_trains_and_is_held_out_with_the_own_centre():
+    people = participants()
+    people.loc[4, "center"] = None
+    split, flow = split_of(people, LEAVE_ONE_OUT)
+    known = people.dropna(subset="center").set_index("patient_id")["center"]
+    assert (split["cohort"] == "train").all()
+    assert split.set_index("patient_id")["left_out_together"].to_dict() == known.to_dict()
+    assert flow[flow["step"] == "in a cohort"].iloc[0][["n_in", "n_out"]].tolist() == [60, 59]
+
+
+def test_other_splits_hold_nobody_out_together():
+    split, _ = split_of(participants(), BY_COLUMN)
+    assert (split["left_out_together"] == "").all()
+
+
+def test_one_centre_alone_cannot_be_left_out():
+    with pytest.raises(StudyError, match="all patients have the value A; leaving one out needs two"):
+        split_of(participants().assign(center="A"), LEAVE_ONE_OUT)
+
+
+def test_a_centre_whose_absence_leaves_too_few_is_named():
+    people = participants()
+    positive = people["her2"] == "positive"
+    people["center"] = np.where(positive, "A", "B")
+    people.loc[people.index[positive][:3], "center"] = "B"
+    with pytest.raises(StudyError, match="without A task her2_fish has 3 patients with and 40 without"):
+        split_of(people, LEAVE_ONE_OUT)

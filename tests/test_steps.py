@@ -132,6 +132,14 @@ def test_iterative_imputation_is_the_same_every_time_and_within_range():
     assert (one.max() <= X.max() + 1e-12).all() and (one.min() >= X.min() - 1e-12).all()
 
 
+@pytest.mark.parametrize("when", ["training", "new patients"])
+def test_an_infinite_feature_is_not_filled_in(when):
+    X, _ = cohort()
+    infinite = X.assign(f3=np.inf)
+    with pytest.raises(StudyError, match="impute: a feature is infinite"):
+        Impute().fit(infinite) if when == "training" else Impute().fit(X).transform(infinite)
+
+
 def test_a_feature_that_nobody_has_becomes_constant():
     X, y = cohort()
     filled = Impute().fit_transform(X.assign(none=np.nan))
@@ -310,3 +318,25 @@ def test_ties_go_to_the_first_column():
 
 def test_fewer_features_than_asked_for_are_all_kept():
     assert Mrmr(50).fit(*cohort()).removed_ == []
+
+
+def test_iterative_imputation_leaves_the_table_alone_whatever_its_layout():
+    # pandas lends out columns side by side as they are, and not to be written to.
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 4))).add_prefix("f")
+    X.iloc[3, 1] = np.nan
+    before = X.copy()
+    assert not before.to_numpy(dtype=float).flags.writeable
+    one, other = (Impute("iterative", neighbours=2).fit_transform(table) for table in (X, before))
+    pd.testing.assert_frame_equal(one, other)
+    assert np.isnan(before.iloc[3, 1])
+
+
+def test_a_patient_who_lacks_everything_is_filled_in_alike_in_any_company():
+    X = pd.DataFrame(np.random.default_rng(1).normal(size=(40, 4))).add_prefix("f")
+    X["f3"] = X["f0"] + 1.0
+    X.iloc[:6, 3] = np.nan
+    step = Impute("iterative", neighbours=2).fit(X)
+    new = X.iloc[:3].copy()
+    new.iloc[0] = np.nan
+    together, alone = step.transform(new), step.transform(new.iloc[[0]])
+    np.testing.assert_allclose(alone.iloc[0], together.iloc[0], rtol=1e-12)

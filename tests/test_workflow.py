@@ -12,18 +12,22 @@ import pytest
 import SimpleITK as sitk
 import yaml
 from conftest import PARTS, ROOT, TABLES, Project, copy_project, planned_jobs, run, small_design
+from scipy.special import expit, logit
 
 from annulus.cohort.sources import chunk_of
+from annulus.modelling.logistic import fit_logistic
+from annulus.tables import read_csv
 
 EVALUATION = {
     "evaluate": 1,
+    "list_warnings": 1,
     "compare_with_published": 1,
     "figure_roc": 2,
     "figure_calibration": 2,
     "figure_decision_curve": 2,
     "write_report": 1,
     "all": 1,
-    "total": 10,
+    "total": 11,
 }
 
 CONTRACT = {
@@ -70,6 +74,9 @@ CONTRACT = {
     ],
     "tasks/her2_fish/decision_curve.csv": [
         "model", "cohort", "threshold", "net_benefit", "lower", "upper", "interventions_avoided",
+    ],
+    "tasks/her2_fish/subgroups.csv": [
+        "variable", "level", "model", "cohort", "n", "events", "auc", "lower", "upper", "p_interaction",
     ],
     "tasks/her2_fish/nomogram.csv": ["model", "term", "value", "points"],
     "published.csv": [
@@ -346,7 +353,7 @@ def test_the_default_target_plans_the_whole_study(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *arguments]
         planned = planned_jobs(run(command, tmp_path))
         assert planned["simulate_patients"] == 1 and planned["check_masks"] == 3
-        assert planned["fit_signature"] == 5 and planned["total"] == 59
+        assert planned["fit_signature"] == 5 and planned["total"] == 74
 
 
 def test_simulated_patients_say_synthetic(tmp_path: Path) -> None:
@@ -404,3 +411,51 @@ def test_a_control_is_a_region_and_can_be_a_signature(copy_of_finished: Project)
     project.snakemake("--cores", "2", "results/small/features/features.parquet")
     logs = [path.read_text() for path in (project.results / "logs/extract_features").glob("*.log")]
     assert all("its features are in the store" in text for text in logs)
+
+
+def test_centres_can_be_left_out_and_tasks_sort_in_a_cascade(copy_of_finished: Project) -> None:
+    project, design = copy_of_finished, small_design()
+    design["split"] = {"by": "leave_one_out", "column": "cohort"}
+    design["centre"] = "cohort"
+    first = design["tasks"]["her2_fish"]
+    first |= {"signatures": ["itr"], "combined": {"radiomics": {"signatures": ["itr"]}}}
+    del first["nomogram"]
+    design["tasks"]["high_grade"] = {**first, "label": "high grade"}
+    levels = [{"task": task, "model": "volume"} for task in ("her2_fish", "high_grade")]
+    design["cascades"] = {"classes": {"levels": levels, "classes": ["negative", "low", "high"]}}
+    project.write_design(design)
+    targets = ["tasks/her2_fish/centres.csv", "cascades/classes/performance.csv"]
+    figure = "figures/classes/confusion_train.png"
+    project.snakemake("--cores", "2", *(f"results/small/{name}" for name in (*targets, figure)))
+    results = project.results
+    split = read_csv(results / "split/split.csv")
+    assert (split["cohort"] == "train").all() and split["left_out_together"].nunique() == 2
+    assert "split.csv" in (results / "split/split.csv.sha256").read_text()
+    # Out of fold, the size's model of one centre is the one that the other centre's patients give.
+    table = pd.read_parquet(results / "split/train/predictors.parquet").set_index("patient_id")
+    outcomes = read_csv(results / "split/train/outcomes.csv").set_index("patient_id")
+    there = outcomes["left_out_together"] == "train"
+    others = there.index[there]
+    fit = fit_logistic(table.loc[others, ["log2_lesion_volume"]], outcomes.loc[others, "her2_fish"])
+    predicted = read_csv(results / "tasks/her2_fish/predictions.csv").query("model == 'volume'")
+    risk = predicted.set_index("patient_id").loc[there.index[~there], "probability_out_of_fold"]
+    linear = fit.intercept + fit.coefficients[0] * table.loc[risk.index, "log2_lesion_volume"]
+    # Counted from the prevalence there, and put at that of all.
+    shift = logit(outcomes["her2_fish"].mean()) - logit(outcomes.loc[others, "her2_fish"].mean())
+    np.testing.assert_allclose(risk, expit(linear + shift), rtol=1e-9)
+    centres = read_csv(results / "tasks/her2_fish/centres.csv")
+    assert set(centres["centre"]) == {"train", "internal_test"} and set(centres["cohort"]) == {"train"}
+    sorted_patients = read_csv(results / "cascades/classes/patients.csv")
+    assert set(sorted_patients["observed_class"].dropna()) <= {"negative", "low", "high"}
+    assert len(sorted_patients) == len(split)
+    assert (results / figure).is_file()
+
+
+def test_the_quick_profile_has_fewer_refits(copy_of_finished: Project) -> None:
+    design = small_design()
+    del design["resamples"], design["repeated_splits"]
+    copy_of_finished.write_design(design)
+    target = "results/small/tasks/her2_fish/optimism.csv"
+    planned = copy_of_finished.planned("--profile", "profiles/quick", "--", target)
+    assert planned["refit_resamples"] == 4
+    assert copy_of_finished.planned("--", target)["refit_resamples"] == 20

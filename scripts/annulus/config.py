@@ -14,7 +14,15 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
+from annulus.modelling.plan import (
+    KEPT_NAMES,
+    PRESPECIFIED,
+    carried_columns,
+    step_names,
+    step_settings,
+)
 
 Settings = dict[str, Any]
 
@@ -86,7 +94,24 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
         _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
         _refuse_unsound(imaging[name], design["extraction"]["mode"], str(path))
     _refuse_contradictions(design)
+    # Everybody trains where centres are left out one at a time.
+    design["split"].setdefault("cohorts", {"train": []})
     return StudyConfig(design, cohort, imaging)
+
+
+def models_of(plan: Settings) -> list[str]:
+    """Name a task's models, in the order of tables and figures."""
+    return [
+        *(f"signature_{roi}" for roi in plan["signatures"]),
+        *(["clinical"] if plan["clinical"]["candidates"] else []),
+        *prespecified_models(plan),
+        *plan["combined"],
+    ]
+
+
+def prespecified_models(plan: Settings) -> list[str]:
+    """Name a task's models without selection; without clinical candidates volume is the only one."""
+    return list(PRESPECIFIED) if plan["clinical"]["candidates"] else ["volume"]
 
 
 def read_yaml(path: Path) -> Settings:
@@ -257,6 +282,7 @@ def _refuse_contradictions(design: Settings) -> None:
                     f"tasks.{task}.signatures: the region {roi!r} is not known"
                     f"{_nearest(roi, signed)}. Known: {', '.join(signed)}."
                 )
+        lines += _signature_contradictions(task, plan["signature"], "stability" in design)
         for model, parts in plan["combined"].items():
             for roi in parts["signatures"]:
                 if roi not in plan["signatures"]:
@@ -274,13 +300,154 @@ def _refuse_contradictions(design: Settings) -> None:
                 f"tasks.{task}.nomogram: {plan['nomogram']!r} is not a combined model"
                 f"{_nearest(plan['nomogram'], list(plan['combined']))}. Known: {', '.join(plan['combined'])}."
             )
-        low, high = plan["decision"]["thresholds"]
-        if low >= high:
-            lines.append(f"tasks.{task}.decision.thresholds: {low} is not below {high}.")
-    if "train" not in design["split"]["cohorts"]:
-        lines.append("split.cohorts: one of them must be called train.")
+        lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan)]
+        lines += [
+            f"tasks.{task}.combined: the name {name!r} is taken; choose another."
+            for name in plan["combined"]
+            if name in KEPT_NAMES or name.startswith("signature_")
+        ]
+        lines += _cut_off_contradictions(task, plan["cut_off"])
+        lines += _outcomes_among_predictors(task, design["tasks"])
+        lines += _harmonised_out(task, plan["signature"], design["split"])
+    lines += _split_contradictions(design["split"])
+    lines += _cascade_contradictions(design["cascades"], design["tasks"])
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
+
+
+def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
+    """Refuse every task's outcome as a predictor, covariate or centre: none may be in a predictors table."""
+    plan = tasks[task]
+    outcomes = {other["outcome"] for other in tasks.values()}
+    used = {
+        "clinical.candidates": plan["clinical"]["candidates"],
+        "signature.steps": list(carried_columns(plan["signature"])),
+        **{f"combined.{name}.clinical": parts["clinical"] for name, parts in plan["combined"].items()},
+    }
+    return [
+        f"tasks.{task}.{key}: {column} is the outcome of a task and cannot be a predictor."
+        for key, columns in used.items()
+        for column in columns
+        if column in outcomes
+    ]
+
+
+def _harmonised_out(task: str, signature: Settings, split: Settings) -> list[str]:
+    """Refuse to hold out centres that harmonisation then does not know."""
+    settings = step_settings(signature, "harmonise")
+    if settings is None or split["by"] != "leave_one_out" or settings["centre"] != split["column"]:
+        return []
+    if settings.get("unseen", "refuse") != "refuse":
+        return []
+    return [
+        f"tasks.{task}.signature.steps: harmonise refuses centres that training did not have, which every "
+        f"centre left out is ({split['column']}); choose what happens to unseen ones: leave or reference."
+    ]
+
+
+def _cut_off_contradictions(task: str, cut_off: Settings) -> list[str]:
+    if (cut_off["rule"] == "youden") == ("at" not in cut_off):
+        return []
+    if "at" in cut_off:
+        return [f"tasks.{task}.cut_off.at: the rule youden has none; choose another rule or leave it out."]
+    return [f"tasks.{task}.cut_off.at: the rule {cut_off['rule']} needs it, for example 0.9."]
+
+
+def _cascade_contradictions(cascades: Settings, tasks: Settings) -> list[str]:
+    lines = []
+    for name, cascade in cascades.items():
+        key, levels = f"cascades.{name}", cascade["levels"]
+        if name in tasks:
+            lines.append(f"{key}: a task has this name; choose another.")
+        if len(cascade["classes"]) != len(levels) + 1:
+            lines.append(
+                f"{key}.classes: {len(levels)} levels sort into {len(levels) + 1} classes; "
+                f"{len(cascade['classes'])} are named."
+            )
+        for level in levels:
+            if level["task"] not in tasks:
+                near = _nearest(level["task"], list(tasks))
+                lines.append(f"{key}.levels: the task {level['task']!r} is not known{near}.")
+                continue
+            models = models_of(tasks[level["task"]])
+            if level["model"] not in models:
+                lines.append(
+                    f"{key}.levels: {level['task']} has no model {level['model']!r}"
+                    f"{_nearest(level['model'], models)}. Known: {', '.join(models)}."
+                )
+    return lines
+
+
+def _split_contradictions(split: Settings) -> list[str]:
+    if split["by"] == "leave_one_out":
+        left = "split.cohorts: leave_one_out has no cohorts, since everybody trains; leave it out."
+        return [left] if "cohorts" in split else []
+    if "cohorts" not in split:
+        return [f"split.cohorts: a split by {split['by']} needs cohorts, one of them called train."]
+    return [] if "train" in split["cohorts"] else ["split.cohorts: one of them must be called train."]
+
+
+def _signature_contradictions(task: str, signature: Settings, judged: bool) -> list[str]:
+    names = step_names(signature)
+    key, lines = f"tasks.{task}.signature.steps", []
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        lines.append(f"{key}: {', '.join(doubled)} stands there twice.")
+    if [name for name in names if name != "stability"][:1] != ["impute"]:
+        lines.append(
+            f"{key}: impute must come first; stability alone may stand before it. The others and the model "
+            "cannot do with missing features."
+        )
+    if "stability" in names and not judged:
+        lines.append(f"{key}: stability needs the study's key stability, which says how it is judged.")
+    return lines
+
+
+def _evaluation_contradictions(plan: Settings) -> list[str]:
+    decision, models, lines = plan["decision"], models_of(plan), list[str]()
+    low, high = decision["thresholds"]
+    if low >= high:
+        lines.append(f"decision.thresholds: {low} is not below {high}.")
+    if decision["at"] != sorted(decision["at"]):
+        lines.append(f"decision.at: {', '.join(map(str, decision['at']))} are not in increasing order.")
+    pairs = [frozenset(pair) for pair in plan["comparisons"]]
+    for number, pair in enumerate(plan["comparisons"]):
+        lines += [
+            f"comparisons: the model {model!r} is not known{_nearest(model, models)}. "
+            f"Known: {', '.join(models)}."
+            for model in pair
+            if model not in models
+        ]
+        if pairs.index(pairs[number]) != number:
+            lines.append(f"comparisons: {pair[0]} and {pair[1]} are compared twice.")
+    return lines + _subgroup_contradictions(plan["subgroups"])
+
+
+def _subgroup_contradictions(subgroups: list[Settings]) -> list[str]:
+    columns, lines = columns_of("participants"), list[str]()
+    for subgroup in subgroups:
+        name = subgroup["column"]
+        if name not in columns:
+            lines.append(f"subgroups: the column {name!r} is not known{_nearest(name, list(columns))}.")
+            continue
+        lines += _cut_contradictions(columns[name], "cut" in subgroup)
+    names = [subgroup["column"] for subgroup in subgroups]
+    return lines + [
+        f"subgroups: {name} is given twice; choose one cut."
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+
+
+def _cut_contradictions(column: Column, cut: bool) -> list[str]:
+    if column.type == "date":
+        return [f"subgroups: {column.name} is a date, which has no levels."]
+    if column.type == "number" and not cut:
+        unit = f" in {column.unit}" if column.unit else ""
+        return [f"subgroups: {column.name} is a number, so it needs a cut{unit}."]
+    if column.type not in ("number", "integer") and cut:
+        return [f"subgroups: {column.name} has levels of its own, so it takes no cut."]
+    return []
 
 
 def _region_contradictions(design: Settings) -> list[str]:

@@ -1,10 +1,11 @@
 """Tables and small files, always written whole."""
 
+import hashlib
 import io
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import pandas as pd
 # Columns whose values are names even where they look like numbers.
 TEXT_COLUMNS = (
     "patient_id", "image_id", "rater", "lesion", "label", "series_uid", "outer_set", "row", "patient_a",
-    "image_a", "patient_b", "image_b",
+    "image_a", "patient_b", "image_b", "left_out_together",
+    "observed_class", "predicted_class", "class",
 )  # fmt: skip
 
 # Counts stay whole numbers where some are missing: one patient must not change how others' are written.
@@ -41,6 +43,11 @@ def write_whole(path: str | Path, write: Callable[[Path], object]) -> None:
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` as UTF-8."""
     write_whole(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+
+
+def write_sha256(path: str | Path, of: str | Path) -> None:
+    """Write the SHA-256 of a file as ``sha256sum`` does, so that ``sha256sum --check`` reads it."""
+    write_text(path, f"{hashlib.sha256(Path(of).read_bytes()).hexdigest()}  {Path(of).name}\n")
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
@@ -89,7 +96,11 @@ def read_text_csv(path: str | Path) -> pd.DataFrame:
 
 def concat_csv(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read several CSV files of the same columns below one another, keeping empty ones' columns."""
-    tables = [read_csv(path) for path in paths]
+    return joined([read_csv(path) for path in paths])
+
+
+def joined(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables of the same columns below one another; where all are empty, the first."""
     filled = [table for table in tables if len(table)]
     return pd.concat(filled, ignore_index=True) if filled else tables[0]
 

@@ -17,7 +17,10 @@ os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 from annulus import codehash
 from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
+from annulus.config import models_of as planned_models
+from annulus.config import prespecified_models
 from annulus.errors import StudyError
+from annulus.modelling.plan import PRESPECIFIED, carried_columns, step_names, step_settings
 from annulus.simulation import roster
 
 
@@ -35,6 +38,7 @@ RESULTS = f"results/{DESIGN['name']}"
 SIMULATED = COHORT["source"] == "simulated"
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
+CASCADES = DESIGN["cascades"]
 HABITATS = "habitats" in DESIGN["regions"]
 STABILITY = "stability" in DESIGN
 REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
@@ -44,16 +48,25 @@ OUTCOMES = {
 SIGNED = sorted({roi for task in TASKS.values() for roi in task["signatures"]}) or ["none"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
-MODEL_TABLES = ["selection", "odds_ratios", "predictions"]
+BATCH = 50
+OUTER_FOLDS = max(task["outer_folds"] for task in TASKS.values())
+SIZE_MEASURE = "voxels" if DESIGN["regions"].get("unit") in ("px", "fraction") else "volume_mm3"
+
+MODEL_TABLES = ["selection", "odds_ratios", "predictions", "repeated_splits", "optimism", "volume"]
 EVALUATION_TABLES = [
     "performance",
     "comparisons",
     "roc",
     "calibration",
     "decision_curve",
+    "decision_curve_prevalence",
+    "supplement",
+    "subgroups",
+    "sample_size",
+    "warnings",
     "leak_screen",
     "duplicates",
-]
+] + (["centres"] if "centre" in DESIGN else [])
 SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
@@ -85,14 +98,25 @@ def needed_columns():
     """Return the columns of the participants table that the study uses."""
     split = DESIGN["split"]
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
-    needed += [task["outcome"] for task in TASKS.values()] + clinical_variables()
-    needed += {"column": [split["column"]], "date": ["exam_date"], "random": []}[split["by"]]
+    needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
+    needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
+    by_column = [split["column"]]
+    needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"], "random": []}[
+        split["by"]
+    ]
     return sorted(set(needed))
 
 
 def clinical_variables():
     """Return every clinical variable that some model may use."""
     return sorted({variable for task in TASKS for variable in task_variables(task)})
+
+
+def predictor_columns():
+    """Return the columns of participants that stand beside the features: variables, centres, covariates."""
+    carried = {name for task in TASKS.values() for name in carried_columns(task["signature"])}
+    centre = [DESIGN["centre"]] if "centre" in DESIGN else []
+    return sorted(carried.union(clinical_variables(), centre))
 
 
 def task_variables(task):
@@ -218,6 +242,18 @@ def stability_files(wildcards):
     return [f"{RESULTS}/features/stability.csv"] if STABILITY else []
 
 
+def signature_stability(wildcards):
+    """Return the table of stability for signatures that are kept to stable features."""
+    wanted = "stability" in step_names(TASKS[wildcards.task]["signature"])
+    return stability_files(wildcards) if wanted else []
+
+
+def is_transductive(wildcards):
+    """Say whether a task's signatures harmonise unseen centres by their own patients."""
+    settings = step_settings(TASKS[wildcards.task]["signature"], "harmonise") or {}
+    return settings.get("unseen") == "reference"
+
+
 def habitat_files(wildcards):
     """Return the frozen habitats of a study that has any."""
     return [f"{RESULTS}/models/habitats.json"] if HABITATS else []
@@ -232,24 +268,75 @@ def region_kinds(image):
 
 def models_of(task):
     """Return a task's models, in the order of tables and figures."""
-    plan = TASKS[task]
-    clinical = ["clinical"] if plan["clinical"]["candidates"] else []
-    return [
-        *(f"signature_{roi}" for roi in plan["signatures"]),
-        *clinical,
-        *plan["combined"],
-    ]
+    return planned_models(TASKS[task])
 
 
 def shown_models(task):
-    """Return the models that curves compare: the combined ones and the clinical one."""
-    return [model for model in models_of(task) if not model.startswith("signature_")]
+    """Return the models that curves compare: the combined ones, the clinical one and the baselines."""
+    models = models_of(task)
+    return [model for model in models if not model.startswith("signature_") and model != "clinical_full"]
+
+
+def refitted_plan(wildcards):
+    """Return what of a task's settings a refit of all its models needs."""
+    keys = ("signatures", "signature", "clinical", "combined", "outer_folds")
+    settings = {key: TASKS[wildcards.task][key] for key in keys}
+    return {**settings, "prespecified": prespecified_models(TASKS[wildcards.task])}
+
+
+def batch_files(wildcards, kind, count):
+    """Return the batches of one kind of refits of a task."""
+    folder = f"{RESULTS}/tasks/{wildcards.task}/parts"
+    return [f"{folder}/{kind}_{first // BATCH:03d}.csv" for first in range(0, count, BATCH)]
+
+
+def resample_files(wildcards):
+    """Return a task's models refitted on bootstrap resamples, batch by batch."""
+    return batch_files(wildcards, "resamples", DESIGN["resamples"])
+
+
+def split_area_files(wildcards):
+    """Return the AUCs of a task's models in repeated splits, batch by batch."""
+    return batch_files(wildcards, "splits", DESIGN["repeated_splits"])
+
+
+def split_selected_files(wildcards):
+    """Return what a task's models selected in repeated splits, batch by batch."""
+    return batch_files(wildcards, "selected", DESIGN["repeated_splits"])
+
+
+def batch_numbers(wildcards, count):
+    """Return the numbers of the resamples or splits of a batch."""
+    first = int(wildcards.batch) * BATCH
+    return list(range(first, min(first + BATCH, count)))
+
+
+def batch_of_resamples(wildcards):
+    """Return the numbers of a batch's resamples."""
+    return batch_numbers(wildcards, DESIGN["resamples"])
+
+
+def batch_of_splits(wildcards):
+    """Return the numbers of a batch's splits."""
+    return batch_numbers(wildcards, DESIGN["repeated_splits"])
+
+
+def all_cross_fitted(wildcards):
+    """Return the cross-fitted Rad-scores of every signature of a task."""
+    return signature_files(wildcards, "cross_fitted")
 
 
 def models_by_size(wildcards):
     """Return a task's models with the combined ones, of which the first is what the task is about, in front."""
     combined = list(TASKS[wildcards.task]["combined"])
     return combined + [model for model in models_of(wildcards.task) if model not in combined]
+
+
+def main_models(wildcards):
+    """Return the models that a figure of one model shows, of which it takes the first that was fitted."""
+    nomogram = TASKS[wildcards.task].get("nomogram")
+    others = [model for model in models_by_size(wildcards) if model != nomogram]
+    return ([nomogram] if nomogram else []) + others
 
 
 def model_files(wildcards):
@@ -295,6 +382,11 @@ def cv_files(wildcards):
     return signature_files(wildcards, "cv")
 
 
+def choice_files(wildcards):
+    """Return the models that were tried for every signature of a task."""
+    return signature_files(wildcards, "choice")
+
+
 def combined_signatures(wildcards):
     """Return the frozen signatures that a combined model uses."""
     rois = TASKS[wildcards.task]["combined"][wildcards.combined]["signatures"]
@@ -324,6 +416,38 @@ def is_combined_signature(wildcards):
     return any(wildcards.roi in parts["signatures"] for parts in models)
 
 
+def cascade_levels(wildcards):
+    """Return the task and model of every level of a cascade."""
+    return CASCADES[wildcards.cascade]["levels"]
+
+
+def cascade_classes(wildcards):
+    """Return the classes that a cascade sorts patients into."""
+    return CASCADES[wildcards.cascade]["classes"]
+
+
+def cascade_predictions(wildcards):
+    """Return the predictions of every level's task."""
+    return [f"{RESULTS}/tasks/{level['task']}/predictions.csv" for level in cascade_levels(wildcards)]
+
+
+def cascade_models(wildcards):
+    """Return the frozen model of every level."""
+    levels = cascade_levels(wildcards)
+    return [f"{RESULTS}/models/{level['task']}/{level['model']}/model.json" for level in levels]
+
+
+def cascade_files(table):
+    """Return a table of every cascade."""
+    return [f"{RESULTS}/cascades/{cascade}/{table}.csv" for cascade in CASCADES]
+
+
+def figures_by_name():
+    """Name the figures of every task and cascade."""
+    confusion = [f"confusion_{cohort}" for cohort in COHORTS]
+    return {task: task_figures(task) for task in TASKS} | dict.fromkeys(CASCADES, confusion)
+
+
 def from_task(*keys):
     """Return a params function that looks up a value of the wildcard's task."""
 
@@ -350,12 +474,20 @@ def task_figures(task):
     """Name the figures of a task."""
     names = [f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]]
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
+    names += ["forest_subgroups"] if TASKS[task]["subgroups"] else []
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
 
 
 def all_figures():
     """Return the PNG of every figure of the study; PDF and CSV come with it."""
-    return [f"{RESULTS}/figures/{task}/{name}.png" for task in TASKS for name in task_figures(task)]
+    return [
+        f"{RESULTS}/figures/{name}/{f}.png" for name, figures in figures_by_name().items() for f in figures
+    ]
+
+
+def centre_files(wildcards=None):
+    """Return how well features tell the centre, of a study that names one."""
+    return [f"{RESULTS}/features/centre_prediction.csv"] if "centre" in DESIGN else []
 
 
 def task_files(table):

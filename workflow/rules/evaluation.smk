@@ -13,7 +13,6 @@ rule join_predictions:
     conda:
         "../../envs/annulus.yaml"
     params:
-        cohorts=COHORTS,
         models=models_of_task,
         synthetic=SIMULATED,
         code=code_of("join_predictions.py"),
@@ -25,6 +24,7 @@ rule evaluate:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         models=model_files,
+        optimism="<results>/tasks/{task}/optimism.csv",
     output:
         performance=report(
             "<results>/tasks/{task}/performance.csv",
@@ -39,14 +39,17 @@ rule evaluate:
         roc="<results>/tasks/{task}/roc.csv",
         calibration="<results>/tasks/{task}/calibration.csv",
         decision_curve="<results>/tasks/{task}/decision_curve.csv",
+        decision_curve_prevalence="<results>/tasks/{task}/decision_curve_prevalence.csv",
     log:
         "<logs>/evaluate/{task}.log",
     conda:
         "../../envs/annulus.yaml"
     params:
         compared=shown_models_of,
-        thresholds=from_task("decision", "thresholds"),
+        declared=from_task("comparisons"),
+        decision=from_task("decision"),
         bootstraps=from_task("bootstraps"),
+        proportion_interval=from_task("proportion_interval"),
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("evaluate.py"),
@@ -54,10 +57,114 @@ rule evaluate:
         "../../scripts/evaluate.py"
 
 
+rule supplement:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        models=model_files,
+    output:
+        supplement=report(
+            "<results>/tasks/{task}/supplement.csv",
+            caption="../report/supplement.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/supplement/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        declared=from_task("comparisons"),
+        at=from_task("decision", "at"),
+        bootstraps=from_task("bootstraps"),
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("supplement.py"),
+    script:
+        "../../scripts/supplement.py"
+
+
+# Clinical variables are joined to predictions of models that are frozen by then.
+rule compare_subgroups:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        participants="<results>/cohort/participants.csv",
+    output:
+        subgroups=report(
+            "<results>/tasks/{task}/subgroups.csv",
+            caption="../report/subgroups.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/compare_subgroups/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        compared=shown_models_of,
+        subgroups=from_task("subgroups"),
+        synthetic=SIMULATED,
+        code=code_of("compare_subgroups.py"),
+    script:
+        "../../scripts/compare_subgroups.py"
+
+
+rule judge_sample_size:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        selection="<results>/tasks/{task}/selection.csv",
+    output:
+        sample_size=report(
+            "<results>/tasks/{task}/sample_size.csv",
+            caption="../report/sample_size.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/judge_sample_size/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        synthetic=SIMULATED,
+        code=code_of("judge_sample_size.py"),
+    script:
+        "../../scripts/judge_sample_size.py"
+
+
+rule list_warnings:
+    input:
+        models=model_files,
+        predictions="<results>/tasks/{task}/predictions.csv",
+        performance="<results>/tasks/{task}/performance.csv",
+        comparisons="<results>/tasks/{task}/comparisons.csv",
+        supplement="<results>/tasks/{task}/supplement.csv",
+        subgroups="<results>/tasks/{task}/subgroups.csv",
+        sample_size="<results>/tasks/{task}/sample_size.csv",
+        odds_ratios="<results>/tasks/{task}/odds_ratios.csv",
+        volume="<results>/tasks/{task}/volume.csv",
+    output:
+        warnings=report(
+            "<results>/tasks/{task}/warnings.csv",
+            caption="../report/warnings.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/list_warnings/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        shown=shown_models_of,
+        main=main_models,
+        decision=from_task("decision"),
+        splits=DESIGN["repeated_splits"],
+        transductive=is_transductive,
+        synthetic=SIMULATED,
+        code=code_of("list_warnings.py"),
+    script:
+        "../../scripts/list_warnings.py"
+
+
 rule screen_for_leaks:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         models=model_files,
+        outcomes="<results>/split/train/outcomes.csv",
         frames="<results>/qc/frames.csv",
         images="<results>/cohort/images.csv",
         participants="<results>/cohort/participants.csv",
@@ -118,3 +225,80 @@ rule compare_with_published:
         code=code_of("compare_with_published.py"),
     script:
         "../../scripts/compare_with_published.py"
+
+
+rule predict_centre:
+    input:
+        predictors="<results>/split/train/predictors.parquet",
+    output:
+        centres=report(
+            "<results>/features/centre_prediction.csv",
+            caption="../report/centre_prediction.rst",
+            category="Centres",
+        ),
+    log:
+        "<logs>/predict_centre.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        images=list(EXTRACTED),
+        centre=DESIGN.get("centre"),
+        rois=SIGNED,
+        folds=OUTER_FOLDS,
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("predict_centre.py"),
+    script:
+        "../../scripts/predict_centre.py"
+
+
+rule tabulate_centres:
+    input:
+        predictions="<results>/tasks/{task}/predictions.csv",
+        participants="<results>/cohort/participants.csv",
+    output:
+        centres=report(
+            "<results>/tasks/{task}/centres.csv",
+            caption="../report/centres.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/tabulate_centres/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        centre=DESIGN.get("centre"),
+        synthetic=SIMULATED,
+        code=code_of("tabulate_centres.py"),
+    script:
+        "../../scripts/tabulate_centres.py"
+
+
+rule run_cascade:
+    input:
+        predictions=cascade_predictions,
+        models=cascade_models,
+    output:
+        patients="<results>/cascades/{cascade}/patients.csv",
+        confusion=report(
+            "<results>/cascades/{cascade}/confusion.csv",
+            caption="../report/confusion.rst",
+            category="{cascade}",
+        ),
+        performance=report(
+            "<results>/cascades/{cascade}/performance.csv",
+            caption="../report/cascade.rst",
+            category="{cascade}",
+        ),
+    log:
+        "<logs>/run_cascade/{cascade}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        levels=cascade_levels,
+        classes=cascade_classes,
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("run_cascade.py"),
+    script:
+        "../../scripts/run_cascade.py"

@@ -79,6 +79,7 @@ rule figure_lasso_path:
     input:
         paths=path_files,
         cv=cv_files,
+        choices=choice_files,
     output:
         pdf="<results>/figures/{task}/lasso_path.pdf",
         png=report(
@@ -103,6 +104,7 @@ rule figure_lasso_path:
 rule figure_lasso_cv:
     input:
         cv=cv_files,
+        choices=choice_files,
     output:
         pdf="<results>/figures/{task}/lasso_cv.pdf",
         png=report(
@@ -180,6 +182,7 @@ rule figure_decision_curve:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         curves="<results>/tasks/{task}/decision_curve.csv",
+        shifted="<results>/tasks/{task}/decision_curve_prevalence.csv",
     output:
         pdf="<results>/figures/{task}/decision_curve_{cohort}.pdf",
         png=report(
@@ -200,6 +203,31 @@ rule figure_decision_curve:
         code=code_of("figure_decision_curve.py"),
     script:
         "../../scripts/figure_decision_curve.py"
+
+
+rule figure_forest_subgroups:
+    input:
+        subgroups="<results>/tasks/{task}/subgroups.csv",
+        performance="<results>/tasks/{task}/performance.csv",
+    output:
+        pdf="<results>/figures/{task}/forest_subgroups.pdf",
+        png=report(
+            "<results>/figures/{task}/forest_subgroups.png",
+            caption="../report/forest_subgroups.rst",
+            category="{task}",
+            labels={"figure": "subgroups"},
+        ),
+        csv="<results>/figures/{task}/forest_subgroups.csv",
+    log:
+        "<logs>/figure_forest_subgroups/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        models=main_models,
+        synthetic=SIMULATED,
+        code=code_of("figure_forest_subgroups.py"),
+    script:
+        "../../scripts/figure_forest_subgroups.py"
 
 
 rule figure_nomogram:
@@ -224,3 +252,27 @@ rule figure_nomogram:
         code=code_of("figure_nomogram.py"),
     script:
         "../../scripts/figure_nomogram.py"
+
+
+rule figure_confusion:
+    input:
+        confusion="<results>/cascades/{cascade}/confusion.csv",
+    output:
+        pdf="<results>/figures/{cascade}/confusion_{cohort}.pdf",
+        png=report(
+            "<results>/figures/{cascade}/confusion_{cohort}.png",
+            caption="../report/confusion.rst",
+            category="{cascade}",
+            labels={"figure": "confusion matrix", "cohort": "{cohort}"},
+        ),
+        csv="<results>/figures/{cascade}/confusion_{cohort}.csv",
+    log:
+        "<logs>/figure_confusion/{cascade}_{cohort}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        classes=cascade_classes,
+        synthetic=SIMULATED,
+        code=code_of("figure_confusion.py"),
+    script:
+        "../../scripts/figure_confusion.py"

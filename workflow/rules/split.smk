@@ -34,6 +34,7 @@ rule split_patients:
         features="<results>/features/features.parquet",
     output:
         split="<results>/split/split.csv",
+        sha256="<results>/split/split.csv.sha256",
         flow="<results>/qc/flow.csv",
     log:
         "<logs>/split_patients.log",
@@ -52,6 +53,7 @@ rule share_out:
         split="<results>/split/split.csv",
         participants="<results>/cohort/participants.csv",
         features="<results>/features/features.parquet",
+        rois="<results>/rois/rois.csv",
     output:
         predictors="<results>/split/{cohort}/predictors.parquet",
         outcomes="<results>/split/{cohort}/outcomes.csv",
@@ -60,7 +62,8 @@ rule share_out:
     conda:
         "../../envs/annulus.yaml"
     params:
-        clinical=clinical_variables(),
+        clinical=predictor_columns(),
+        size_measure=SIZE_MEASURE,
         tasks=OUTCOMES,
         code=code_of("share_out.py"),
     script:

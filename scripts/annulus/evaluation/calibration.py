@@ -17,19 +17,17 @@ from scipy.special import expit
 from skmisc.loess import loess
 
 from annulus.evaluation.discrimination import Interval
-from annulus.modelling.logistic import NotEstimable, fit_logistic
+from annulus.evaluation.predictions import refuse_missing
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
 
 CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "smoother"]
 
 logger = logging.getLogger(__name__)
 
-# Probabilities of 0 and 1 have no log-odds; this is the least step away that double precision tells from 1.
-CERTAIN = float(np.finfo(float).eps)
-
 SlopeInterval = Literal["Wald", "profile"]
 
-# A flexible curve through fewer patients of either outcome shows noise.
-LEAST_FOR_LOESS = 20
+# Our choice: a flexible curve through fewer patients of either outcome shows noise.
+LEAST_FOR_LOESS = 50
 
 
 @dataclass(frozen=True)
@@ -57,20 +55,19 @@ def calibration(outcome: np.ndarray, probability: np.ndarray, level: float = 0.9
     """Brier score, scaled Brier score, calibration slope, calibration-in-the-large and O:E.
 
     The slope is that of a logistic regression on the linear predictor; calibration-in-the-large is
-    its intercept with the slope held at 1 (so not the intercept of the slope's own model).
+    its intercept with the slope held at 1 (so not the intercept of the slope's own model). What a single
+    outcome, or predictions that expect no event, leave undefined is missing, with the reason in its note.
+    Raises ValueError where an outcome or probability is missing.
     """
+    refuse_missing(outcome, probability)
     y, p = np.asarray(outcome, dtype=float), np.asarray(probability, dtype=float)
     errors = (y - p) ** 2
     brier, prevalence, z = float(errors.mean()), y.mean(), stats.norm.ppf(0.5 + level / 2.0)
     reach = z * float(errors.std(ddof=1)) / np.sqrt(len(y))
-    ratio = float(y.sum() / p.sum())
-    # Standard error of log O:E (Debray et al., BMJ 2017;356:i6460).
-    factor = float(np.exp(z * np.sqrt((1.0 - prevalence) / y.sum())))
-    scaled = 1.0 - brier / (prevalence * (1.0 - prevalence))
     found = {
         "brier": Interval(brier, max(0.0, brier - reach), min(1.0, brier + reach), "normal"),
-        "scaled_brier": Interval(scaled, np.nan, np.nan, "1 - Brier / p(1-p)"),
-        "observed_expected": Interval(ratio, ratio / factor, ratio * factor, "log-normal"),
+        "scaled_brier": _scaled_brier(brier, prevalence),
+        "observed_expected": _observed_expected(y, p, z),
     }
     found["calibration_in_the_large"] = calibration_in_the_large(y, p, level)
     found["calibration_slope"] = calibration_slope(y, p, level)
@@ -89,7 +86,9 @@ def calibration_in_the_large(
     name = f"{method}, slope held at 1"
     if y.min() == y.max():
         return Interval(np.nan, np.nan, np.nan, name, "not estimable: every patient has the same outcome")
-    intercept = _intercept(y, linear)
+    if np.isin(probability, (0.0, 1.0)).all():
+        return Interval(np.nan, np.nan, np.nan, name, "not estimable: every prediction is exactly 0 or 1")
+    intercept = intercept_given(y, linear)
     p = expit(linear + intercept)
     error = float(1.0 / np.sqrt((p * (1.0 - p)).sum()))
     if method == "profile":
@@ -119,7 +118,7 @@ def calibration_slope(
     if method == "profile":
 
         def likelihood(value: float) -> float:
-            return _log_likelihood(y, value * linear + _intercept(y, value * linear))
+            return _log_likelihood(y, value * linear + intercept_given(y, value * linear))
 
         return Interval(slope, *_profile(likelihood, slope, error_of_slope, level), method)
     reach = float(stats.norm.ppf(0.5 + level / 2.0)) * error_of_slope
@@ -157,11 +156,11 @@ def calibration_curves(outcome: np.ndarray, probability: np.ndarray, level: floa
     """Curves of observed against predicted probability, on a grid over the predicted range.
 
     Always the logistic recalibration line with its Wald band; the loess curve (span 0.75, degree 2,
-    as R's) only with at least 20 patients of either outcome.
+    as R's) only where ``why_no_loess`` has no reason against it.
     """
     y, p = np.asarray(outcome, dtype=float), np.asarray(probability, dtype=float)
     curves = [_logistic_curve(y, p, level)]
-    if min(y.sum(), len(y) - y.sum()) >= LEAST_FOR_LOESS and len(np.unique(p)) > 10:
+    if not why_no_loess(y, p):
         try:
             curves.append(_loess_curve(y, p, level))
         except ValueError as error:
@@ -170,21 +169,36 @@ def calibration_curves(outcome: np.ndarray, probability: np.ndarray, level: floa
     return pd.concat(curves, ignore_index=True)
 
 
-def logit(probability: np.ndarray) -> np.ndarray:
-    """Log-odds, with probabilities of exactly 0 or 1 moved inwards by the same least step."""
-    p = np.clip(probability, CERTAIN, 1.0 - CERTAIN)
-    odds: np.ndarray = np.log(p) - np.log1p(-p)
-    return odds
+def why_no_loess(outcome: np.ndarray, probability: np.ndarray) -> str:
+    """Say why these patients get no flexible calibration curve; empty where they do."""
+    y = np.asarray(outcome, dtype=bool)
+    fewer = int(min(y.sum(), (~y).sum()))
+    if fewer < LEAST_FOR_LOESS:
+        return f"no smooth curve: {fewer} patients of the rarer outcome where {LEAST_FOR_LOESS} are needed"
+    values = len(np.unique(probability))
+    if values <= 10:
+        return f"no smooth curve: the model gives only {values} different probabilities"
+    return ""
 
 
-def _intercept(y: np.ndarray, offset: np.ndarray) -> float:
-    """Solve for the intercept that makes as many events expected as were observed."""
+def _scaled_brier(brier: float, prevalence: float) -> Interval:
+    method = "1 - Brier / p(1-p)"
+    if prevalence in (0.0, 1.0):
+        return Interval(np.nan, np.nan, np.nan, method, "not defined: every patient has the same outcome")
+    return Interval(1.0 - brier / (prevalence * (1.0 - prevalence)), np.nan, np.nan, method)
 
-    def excess(intercept: float) -> float:
-        return float((y - expit(offset + intercept)).sum())
 
-    widest = float(np.abs(offset).max()) + 50.0
-    return float(brentq(excess, -widest, widest, xtol=1e-12))
+def _observed_expected(y: np.ndarray, p: np.ndarray, z: float) -> Interval:
+    """O:E with the standard error of its logarithm (Debray et al., BMJ 2017;356:i6460)."""
+    if p.sum() == 0.0:
+        return Interval(np.nan, np.nan, np.nan, "log-normal", "not defined: no event is expected")
+    ratio = float(y.sum() / p.sum())
+    if y.min() == y.max():
+        return Interval(
+            ratio, np.nan, np.nan, "log-normal", "every patient has the same outcome: no interval"
+        )
+    factor = float(np.exp(z * np.sqrt((1.0 - y.mean()) / y.sum())))
+    return Interval(ratio, ratio / factor, ratio * factor, "log-normal")
 
 
 def _log_likelihood(y: np.ndarray, linear: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from skmisc.loess import loess
 from statsmodels.nonparametric.smoothers_lowess import lowess
 
 from annulus.evaluation.discrimination import Interval
+from annulus.evaluation.predictions import refuse_missing
 
 Smoother = Literal["lowess", "loess"]
 
@@ -40,9 +41,10 @@ class CalibrationErrors:
 def smoothed_outcome(outcome: np.ndarray, probability: np.ndarray, smoother: Smoother) -> np.ndarray:
     """Observed proportion at every patient's predicted probability, by the smoother; not cut to 0-1.
 
-    Raises ValueError where predictions do not vary, or where they are tied so often that a local
-    regression is not defined.
+    Raises ValueError where one is missing, where predictions do not vary, or where they are too few or tied
+    so often that a local regression is not defined.
     """
+    refuse_missing(outcome, probability)
     y, p = np.asarray(outcome, dtype=float), np.asarray(probability, dtype=float)
     if np.ptp(p) == 0.0:
         raise ValueError("every patient has the same predicted probability: there is no calibration curve")
@@ -55,7 +57,10 @@ def smoothed_outcome(outcome: np.ndarray, probability: np.ndarray, smoother: Smo
         fitted: np.ndarray = lowess(y, p, frac=SPAN_OF_LOWESS, it=0, delta=delta, return_sorted=False)
         return fitted
     model = loess(p, y, span=0.75, degree=2)
-    model.fit()
+    try:
+        model.fit()
+    except ValueError as error:
+        raise ValueError("predictions are too few or tied too often for a loess curve") from error
     values: np.ndarray = np.asarray(model.outputs.fitted_values)
     return values
 

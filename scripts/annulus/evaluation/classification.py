@@ -6,6 +6,7 @@ import numpy as np
 from scipy import stats
 
 from annulus.evaluation.discrimination import Interval
+from annulus.evaluation.predictions import refuse_missing
 
 ProportionInterval = Literal["Clopper-Pearson", "Wilson"]
 
@@ -23,8 +24,12 @@ def classification(
 
     Intervals are Clopper-Pearson's (Biometrika 1934;26:404-413), which cover at least as often as they
     say, or Wilson's (J Am Stat Assoc 1927;22:209-212), which do so on average. A proportion of
-    nobody, such as the predictive value of a call that no patient got, is missing.
+    nobody, such as the predictive value of a call that no patient got, is missing. Raises ValueError where
+    an outcome, a probability or the threshold is missing.
     """
+    refuse_missing(outcome, probability)
+    if np.isnan(threshold):
+        raise ValueError("there is no cut-off to classify by")
     y = np.asarray(outcome, dtype=bool)
     called = np.asarray(probability) >= threshold
     counts = {

@@ -9,6 +9,7 @@ from annulus.errors import StudyError
 
 CURVE_COLUMNS = [
     "model", "cohort", "threshold", "net_benefit", "lower", "upper", "interventions_avoided",
+    "beyond_largest_risk",
 ]  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from scipy import stats
 from scipy.special import expit, logit
 from sklearn.metrics import roc_curve
 
+from annulus.evaluation.predictions import refuse_missing
+
 # A variance below this is rounding.
 NO_VARIANCE = 1e-15
 
@@ -55,8 +57,9 @@ def auc_interval(outcome: np.ndarray, score: np.ndarray, level: float = 0.95) ->
 
     Where the AUC is 0 or 1 the DeLong variance is 0 and says nothing; the interval then is the exact
     binomial one for the smaller class, which no separation of so few patients can beat. Raises
-    ValueError unless both outcomes are present.
+    ValueError unless both outcomes are present, and where an outcome or score is missing.
     """
+    refuse_missing(outcome, score)
     y = _two_outcomes(outcome)
     areas, covariance = delong(y, np.asarray(score, dtype=float)[None, :])
     area = float(areas[0])
@@ -97,8 +100,10 @@ def bootstrap_auc_interval(
     Every resample of completely separated patients is separated again, so there each drawn score gets
     normal noise with the bandwidth of its own outcome (smoothed bootstrap; Silverman & Young, Biometrika
     1987;74:469-479). That bound, unlike the AUC, depends on the scale of the score: give log-odds rather
-    than probabilities. Raises ValueError unless both outcomes are present.
+    than probabilities. Raises ValueError unless both outcomes are present, and where one or a score is
+    missing.
     """
+    refuse_missing(outcome, score)
     y, values = _two_outcomes(outcome), np.asarray(score, dtype=float)
     area = float(delong(y, values[None, :])[0][0])
     rng = np.random.default_rng(seed)
@@ -125,11 +130,14 @@ def compare_aucs(
     """Compare two AUCs in the same patients by DeLong's test.
 
     Scores that rank everyone alike do not differ (p is 1). Where the variance of the difference is 0 or
-    not defined otherwise (two AUCs of 1, a single patient of one outcome), there is no test.
+    not defined otherwise (two AUCs of 1, a single patient of one outcome), there is no test. Raises
+    ValueError unless both outcomes are present, and where an outcome or score is missing.
     """
+    refuse_missing(outcome, first, second)
+    y = _two_outcomes(outcome)
     if np.array_equal(stats.rankdata(first), stats.rankdata(second)):
         return Comparison(0.0, 0.0, 0.0, 0.0, 1.0)
-    areas, covariance = delong(np.asarray(outcome, dtype=bool), np.array([first, second]))
+    areas, covariance = delong(y, np.array([first, second]))
     difference = float(areas[0] - areas[1])
     variance = covariance[0, 0] + covariance[1, 1] - 2.0 * covariance[0, 1]
     if not variance > NO_VARIANCE:
@@ -152,10 +160,12 @@ def compare_unpaired_aucs(
 
     Student's t with Welch-Satterthwaite degrees of freedom, as pROC (Robin et al., BMC Bioinformatics
     2011;12:77). Where DeLong's variance says nothing in either cohort (an AUC of 0 or 1, a constant score,
-    one patient of an outcome), there is no test. Raises ValueError unless both cohorts have both outcomes.
+    one patient of an outcome), there is no test. Raises ValueError unless both cohorts have both outcomes,
+    and where an outcome or score is missing.
     """
     areas, variances, sizes = [], [], []
     for outcome, score in ((first_outcome, first_score), (second_outcome, second_score)):
+        refuse_missing(outcome, score)
         y = _two_outcomes(outcome)
         found, covariance = delong(y, np.asarray(score, dtype=float)[None, :])
         areas.append(float(found[0]))

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import logit
 from sklearn.ensemble import RandomForestClassifier
 
 from annulus.evaluation.discrimination import auc_interval, compare_aucs
-from annulus.modelling.signature import stratified_folds
+from annulus.evaluation.predictions import known
+from annulus.modelling.folds import centre_folds, log_odds, stratified_folds
 
 SCREENS = {
     "outline": "the outline of the mask alone",
@@ -57,6 +59,7 @@ def leak_screen(
     facts: Mapping[str, pd.DataFrame],
     predictions: pd.DataFrame,
     models: Sequence[str],
+    together: pd.Series,
     outer_folds: int,
     seed: int,
     synthetic: bool,
@@ -64,15 +67,17 @@ def leak_screen(
     """Hold both screens against the first of ``models`` that there is, by paired DeLong tests.
 
     ``predictions`` is ``tasks/<task>/predictions.csv``. Forests are fitted on training patients alone; in
-    training both sides are out of fold. A screen rivals the model where its AUC is above 0.5 with its whole
+    training both sides are out of fold, over the same centres where these are held out (``together``, by
+    patient, else missing). A screen rivals the model where its AUC is above 0.5 with its whole
     interval, and the model's is not above the screen's with the whole interval of their difference.
     """
     there = set(predictions["model"])
     model = next((name for name in models if name in there), "")
+    judged = known(predictions[predictions["model"] == model])
     rows = [
         row
         for screen, table in facts.items()
-        for row in _screened(screen, table, predictions[predictions["model"] == model], outer_folds, seed)
+        for row in _screened(screen, table, judged, together, outer_folds, seed)
     ]
     return pd.DataFrame(rows).reindex(columns=LEAK_COLUMNS).assign(model=model, synthetic=int(synthetic))
 
@@ -96,7 +101,12 @@ def duplicates_across(pairs: pd.DataFrame, predictions: pd.DataFrame) -> pd.Data
 
 
 def _screened(
-    screen: str, facts: pd.DataFrame, predictions: pd.DataFrame, outer_folds: int, seed: int
+    screen: str,
+    facts: pd.DataFrame,
+    predictions: pd.DataFrame,
+    together: pd.Series,
+    outer_folds: int,
+    seed: int,
 ) -> Iterator[dict[str, object]]:
     train = predictions[predictions["cohort"] == "train"].set_index("patient_id")
     if train.empty or facts.empty:
@@ -104,8 +114,13 @@ def _screened(
     features = facts.reindex(train.index)
     y = train["y"].to_numpy(dtype=int)
     held_out = np.full(len(y), np.nan)
-    for inside, outside in stratified_folds(y, outer_folds, seed):
-        held_out[outside] = _forest(features.iloc[inside], y[inside], seed)(features.iloc[outside])
+    centre = together.reindex(train.index)
+    by_centre = centre.notna().all()
+    folds = centre_folds(centre.to_numpy()) if by_centre else stratified_folds(y, outer_folds, seed)
+    for inside, outside in folds:
+        risk = _forest(features.iloc[inside], y[inside], seed)(features.iloc[outside])
+        # As the model's: counted from the prevalence of the patients that the forest was grown on.
+        held_out[outside] = logit(np.clip(risk, 0.001, 0.999)) - log_odds(y[inside])
     yield _row(screen, "train", y, held_out, train["probability_out_of_fold"].to_numpy())
     score = _forest(features, y, seed)
     for cohort, part in predictions[predictions["cohort"] != "train"].groupby("cohort", sort=False):

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
 from annulus.cohort.dictionary import columns_of
-from annulus.modelling.frozen import FrozenModel
+from annulus.modelling.frozen import FrozenModel, Linear
 
 NOMOGRAM_COLUMNS = ["model", "term", "value", "points"]
 RISKS = (0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -35,6 +35,8 @@ def rulers(model: FrozenModel) -> tuple[list[Ruler], Ruler]:
     """
     if model.linear is None:
         raise ValueError(f"{model.name} was not fitted: {model.reason}")
+    if not isinstance(model.linear, Linear):
+        raise ValueError(f"{model.name} is not a regression, so that there are no rulers")
     slopes = dict(zip(model.linear.terms, np.divide(model.linear.coefficients, model.linear.sd), strict=True))
     at_zero = model.linear.intercept - sum(
         slope * mean for slope, mean in zip(slopes.values(), model.linear.mean, strict=True)

@@ -1,50 +1,74 @@
-"""Every model in every cohort, in the tables of the results contract."""
+"""Every model in every cohort: performance, ROC, calibration and decision curves, and what was published."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from annulus.evaluation.calibration import CURVE_COLUMNS as CALIBRATION_COLUMNS
-from annulus.evaluation.calibration import calibration, calibration_curves
-from annulus.evaluation.classification import classification
+from annulus.evaluation.calibration import calibration, calibration_curves, why_no_loess
+from annulus.evaluation.calibration_error import Smoother, calibration_errors, ici_interval, spiegelhalter
+from annulus.evaluation.classification import ProportionInterval, classification
 from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS
 from annulus.evaluation.decision import decision_curve
-from annulus.evaluation.discrimination import Interval, auc_interval, compare_aucs, roc_points
-from annulus.evaluation.predictions import known
+from annulus.evaluation.discrimination import Interval, auc_interval, bootstrap_auc_interval, roc_points
+from annulus.evaluation.predictions import by_cohort_and_model, known, side_by_side
+from annulus.modelling.logistic import logit
+from annulus.modelling.threshold import CutOff
 
 PERFORMANCE_COLUMNS = [
     "model", "cohort", "n", "events", "metric", "estimate", "lower", "upper", "method", "note",
     "synthetic",
 ]  # fmt: skip
-COMPARISON_COLUMNS = [
-    "model_a", "model_b", "cohort", "metric", "difference", "lower", "upper", "statistic", "p",
-    "method", "synthetic",
-]  # fmt: skip
+CORRECTED = ("auc", "brier", "calibration_slope")
 
 ROC_COLUMNS = ["model", "cohort", "threshold", "false_positive_rate", "sensitivity"]
 
 OUT_OF_FOLD = "out-of-fold predictions"
+APPARENT = "on the patients it was fitted on"
 OWN_CUT_OFF = "the cut-off was chosen on these predictions, so this is optimistic"
+ONE_OUTCOME = "only one outcome is present"
 AT_CUT_OFF = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
+AT_RISK = ("sensitivity", "specificity", "ppv", "npv")
+OF_CALIBRATION = (
+    "brier", "scaled_brier", "observed_expected", "calibration_in_the_large", "calibration_slope",
+    "spiegelhalter_z", "spiegelhalter_p", "ici", "e50", "e90", "emax",
+)  # fmt: skip
+
+SMOOTHER: Smoother = "loess"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How performance is measured.
+
+    ``at`` are predicted risks, set in advance, at which patients are called positive beside the frozen
+    cut-off. ``bootstraps`` resamples with ``seed`` give the intervals that have no formula.
+    """
+
+    bootstraps: int
+    seed: int
+    at: tuple[float, ...] = ()
+    proportion_interval: ProportionInterval = "Clopper-Pearson"
 
 
 def performance(
     predictions: pd.DataFrame,
-    thresholds: Mapping[str, float],
+    cut_offs: Mapping[str, CutOff],
     absent: Mapping[str, str],
     remarks: Mapping[str, str],
+    plan: Plan,
     synthetic: bool,
 ) -> pd.DataFrame:
     """Every metric of every model in every cohort, with intervals.
 
-    ``thresholds`` are the frozen cut-offs by model; ``absent`` says by model why there is none, and
+    ``cut_offs`` are the frozen cut-offs by model; ``absent`` says by model why there is none, and
     each such model gets a row that says so in every cohort. ``remarks`` are what a reader must know of a
     model that there is, and stand in its notes.
     """
     table = known(predictions)
-    rows = list(_measured(table, thresholds))
+    rows = list(_measured(table, cut_offs, plan))
     for cohort, group in table.groupby("cohort", sort=False):
         first = group.drop_duplicates("patient_id")
         for model, reason in absent.items():
@@ -66,48 +90,46 @@ def performance(
     return found.assign(synthetic=int(synthetic))
 
 
-def comparisons(predictions: pd.DataFrame, models: Iterable[str], synthetic: bool) -> pd.DataFrame:
-    """Paired DeLong tests between ``models`` in every cohort but the training one.
+def at_risk(metric: str, risk: float) -> str:
+    """Name a metric of calling positive whoever has at least this predicted risk."""
+    text = f"{risk:.2f}"
+    return f"{metric}_at_{text if float(text) == risk else f'{risk:g}'}"
 
-    Models that share terms are nested in the training data, where the test does not hold
-    (Demler et al., Stat Med 2012;31:2577-2587).
+
+def with_optimism(table: pd.DataFrame, optimism: pd.DataFrame) -> pd.DataFrame:
+    """Put optimism-corrected AUC, Brier score and calibration slope beside the training rows.
+
+    ``optimism`` is ``tasks/<task>/optimism.csv``.
     """
-    table = known(predictions)
-    rows = []
-    for cohort, group in table[table["cohort"] != "train"].groupby("cohort", sort=False):
-        wide = group.pivot(index="patient_id", columns="model", values="evaluated")
-        y = group.drop_duplicates("patient_id").set_index("patient_id")["y"].loc[wide.index]
-        if y.nunique() < 2:
-            continue
-        for a, b in combinations([m for m in models if m in wide], 2):
-            found = compare_aucs(y.to_numpy(), wide[a].to_numpy(), wide[b].to_numpy())
-            rows.append(
-                {
-                    "model_a": a,
-                    "model_b": b,
-                    "cohort": cohort,
-                    "metric": "auc",
-                    "difference": found.difference,
-                    "lower": found.lower,
-                    "upper": found.upper,
-                    "statistic": found.z,
-                    "p": found.p,
-                    "method": "paired DeLong",
-                }
-            )
-    table = pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS)
-    return table.assign(synthetic=int(synthetic))
+    sizes = table[table["cohort"] == "train"].drop_duplicates("model").set_index("model")
+    found = optimism[optimism["measure"].isin(CORRECTED)]
+    rows = pd.DataFrame(
+        {
+            "model": found["model"],
+            "cohort": "train",
+            "n": found["model"].map(sizes["n"]),
+            "events": found["model"].map(sizes["events"]),
+            "metric": found["measure"] + "_optimism_corrected",
+            "estimate": found["corrected"],
+            "method": "bootstrap of the whole pipeline, " + found["resamples"].astype(str) + " resamples",
+            "note": [
+                f"apparent {apparent:.3f}, optimism {by:.3f}"
+                for apparent, by in zip(found["apparent"], found["optimism"], strict=True)
+            ],
+            "synthetic": table["synthetic"].iloc[0],
+        }
+    )
+    return pd.concat([table, rows.reindex(columns=table.columns)], ignore_index=True)
 
 
 def roc_table(predictions: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
     """Points of the ROC curve of every model in every cohort that has both outcomes."""
     parts = [
         roc_points(group["y"].to_numpy(), group["evaluated"].to_numpy()).assign(model=model, cohort=cohort)
-        for cohort, model, group in _by_cohort_and_model(known(predictions))
+        for cohort, model, group in by_cohort_and_model(known(predictions))
         if group["y"].nunique() == 2
     ]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return table.reindex(columns=ROC_COLUMNS).assign(synthetic=int(synthetic))
+    return _together(parts, ROC_COLUMNS, synthetic)
 
 
 def calibration_table(predictions: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
@@ -116,25 +138,47 @@ def calibration_table(predictions: pd.DataFrame, synthetic: bool) -> pd.DataFram
         calibration_curves(group["y"].to_numpy(), group["evaluated"].to_numpy()).assign(
             model=model, cohort=cohort
         )
-        for cohort, model, group in _by_cohort_and_model(known(predictions))
+        for cohort, model, group in by_cohort_and_model(known(predictions))
     ]
-    table = pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
-    return table.reindex(columns=CALIBRATION_COLUMNS).assign(synthetic=int(synthetic))
+    return _together(parts, CALIBRATION_COLUMNS, synthetic)
 
 
 def decision_table(
-    predictions: pd.DataFrame, thresholds: np.ndarray, bootstraps: int, seed: int, synthetic: bool
+    predictions: pd.DataFrame,
+    thresholds: np.ndarray,
+    bootstraps: int,
+    seed: int,
+    synthetic: bool,
+    prevalence: float | None = None,
 ) -> pd.DataFrame:
-    """Decision curves of every model in every cohort."""
+    """Decision curves of every model in every cohort, as observed or at another ``prevalence``.
+
+    Another prevalence needs sensitivity and specificity, so cohorts of one outcome have no rows then.
+    """
     parts = []
     for cohort, group in known(predictions).groupby("cohort", sort=False):
-        wide = group.pivot(index="patient_id", columns="model", values="evaluated")
-        y = group.drop_duplicates("patient_id").set_index("patient_id")["y"].loc[wide.index]
+        wide, y = side_by_side(group)
+        if prevalence is not None and len(np.unique(y)) < 2:
+            continue
         models = {model: wide[model].to_numpy() for model in group["model"].drop_duplicates()}
-        curve = decision_curve(y.to_numpy(), models, thresholds, bootstraps, seed)
+        curve = decision_curve(y, models, thresholds, bootstraps, seed, prevalence=prevalence)
         parts.append(curve.assign(cohort=cohort))
-    table = pd.concat(parts, ignore_index=True)
-    return table.reindex(columns=DECISION_COLUMNS).assign(synthetic=int(synthetic))
+    columns = DECISION_COLUMNS if prevalence is None else [*DECISION_COLUMNS, "prevalence"]
+    return _together([part.assign(prevalence=prevalence) for part in parts], columns, synthetic)
+
+
+def shifted_decision_table(
+    predictions: pd.DataFrame,
+    thresholds: np.ndarray,
+    bootstraps: int,
+    seed: int,
+    synthetic: bool,
+    prevalence: float | None,
+) -> pd.DataFrame:
+    """Decision curves at a declared prevalence; no row where none is declared."""
+    if prevalence is None:
+        return _together([], [*DECISION_COLUMNS, "prevalence"], synthetic)
+    return decision_table(predictions, thresholds, bootstraps, seed, synthetic, prevalence)
 
 
 def against_published(
@@ -172,30 +216,76 @@ def against_published(
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _measured(table: pd.DataFrame, thresholds: Mapping[str, float]) -> Iterator[dict[str, object]]:
-    for cohort, model, group in _by_cohort_and_model(table):
+def _measured(table: pd.DataFrame, cut_offs: Mapping[str, CutOff], plan: Plan) -> Iterator[dict[str, object]]:
+    for cohort, model, group in by_cohort_and_model(table):
         y, p = group["y"].to_numpy(), group["evaluated"].to_numpy()
         facts = {"model": model, "cohort": cohort, "n": len(y), "events": int(y.sum())}
         note = OUT_OF_FOLD if cohort == "train" else ""
-        for metric, value in _metrics(y, p, thresholds[model]).items():
-            chosen_here = cohort == "train" and metric in AT_CUT_OFF
+        for metric, value in _metrics(y, p, cut_offs[model], plan).items():
+            chosen_here = cohort == "train" and metric in AT_CUT_OFF and cut_offs[model].chosen
             yield {**facts, **_row(metric, value, f"{note}; {OWN_CUT_OFF}" if chosen_here else note)}
         if cohort == "train":
-            apparent = auc_interval(y, group["probability"].to_numpy())
-            yield {**facts, **_row("auc_apparent", apparent, "on the patients it was fitted on")}
+            apparent = _auc(y, group["probability"].to_numpy(), plan)
+            yield {**facts, **_row("auc_apparent", apparent, APPARENT)}
 
 
-def _metrics(y: np.ndarray, p: np.ndarray, threshold: float) -> dict[str, Interval]:
-    found: dict[str, Interval] = {}
-    if 0 < y.sum() < len(y):
-        found["auc"] = auc_interval(y, p)
-        found |= classification(y, p, threshold)
-        found |= calibration(y, p)
+def _metrics(y: np.ndarray, p: np.ndarray, cut_off: CutOff, plan: Plan) -> dict[str, Interval]:
+    both = 0 < y.sum() < len(y)
+    found = {"auc": _auc(y, p, plan)}
+    found |= classification(y, p, cut_off.value, method=plan.proportion_interval)
+    if both:
+        found |= calibration(y, p) | _spiegelhalter(y, p) | _curve_errors(y, p, plan)
     else:
-        found["auc"] = Interval(np.nan, np.nan, np.nan, "DeLong", "only one outcome is present")
-        found |= classification(y, p, threshold)
-    found["threshold"] = Interval(threshold, np.nan, np.nan, "frozen in training")
+        found |= dict.fromkeys(OF_CALIBRATION, _missing("none", ONE_OUTCOME))
+    found["threshold"] = Interval(
+        cut_off.value, cut_off.lower, cut_off.upper, f"frozen in training: {cut_off.rule}"
+    )
+    for risk in plan.at:
+        called = classification(y, p, risk, method=plan.proportion_interval)
+        found |= {at_risk(metric, risk): called[metric] for metric in AT_RISK}
     return found
+
+
+def _auc(y: np.ndarray, p: np.ndarray, plan: Plan) -> Interval:
+    """AUC with DeLong's interval, or a smoothed bootstrap's where DeLong's has no width."""
+    if not 0 < y.sum() < len(y):
+        return _missing("DeLong", ONE_OUTCOME)
+    plain = auc_interval(y, p)
+    if plain.estimate not in (0.0, 1.0):
+        return plain
+    smoothed = bootstrap_auc_interval(y, logit(p), plan.bootstraps, plan.seed)
+    # Scores far apart, or alike within an outcome, leave the bootstrap without width too.
+    return smoothed if smoothed.lower < smoothed.upper else plain
+
+
+def _spiegelhalter(y: np.ndarray, p: np.ndarray) -> dict[str, Interval]:
+    try:
+        found = spiegelhalter(y, p)
+    except ValueError as error:
+        missing = _missing("Spiegelhalter", str(error))
+        return {"spiegelhalter_z": missing, "spiegelhalter_p": missing}
+    return {
+        "spiegelhalter_z": Interval(found.statistic, np.nan, np.nan, "Spiegelhalter"),
+        "spiegelhalter_p": Interval(found.p, np.nan, np.nan, "Spiegelhalter, two-sided"),
+    }
+
+
+def _curve_errors(y: np.ndarray, p: np.ndarray, plan: Plan) -> dict[str, Interval]:
+    """How far the smooth calibration curve is from the predictions, where there is such a curve."""
+    names, reason = ("ici", "e50", "e90", "emax"), why_no_loess(y, p)
+    if reason:
+        return dict.fromkeys(names, _missing(SMOOTHER, reason))
+    try:
+        found = calibration_errors(y, p, SMOOTHER)
+        ici = ici_interval(y, p, SMOOTHER, plan.bootstraps, plan.seed)
+    except ValueError as error:
+        return dict.fromkeys(names, _missing(SMOOTHER, f"no smooth curve: {error}"))
+    others = {name: Interval(getattr(found, name), np.nan, np.nan, SMOOTHER) for name in names[1:]}
+    return {"ici": ici, **others}
+
+
+def _missing(method: str, note: str) -> Interval:
+    return Interval(np.nan, np.nan, np.nan, method, note)
 
 
 def _row(metric: str, value: Interval, note: str) -> dict[str, object]:
@@ -209,7 +299,7 @@ def _row(metric: str, value: Interval, note: str) -> dict[str, object]:
     }
 
 
-def _by_cohort_and_model(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    for cohort, of_cohort in table.groupby("cohort", sort=False):
-        for model, group in of_cohort.groupby("model", sort=False):
-            yield str(cohort), str(model), group
+def _together(parts: list[pd.DataFrame], columns: list[str], synthetic: bool) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    table = pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return table.reindex(columns=columns).assign(synthetic=int(synthetic))

@@ -1,13 +1,25 @@
 """Frozen models' predictions beside the outcomes that they are held against."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import pandas as pd
 
 PREDICTION_COLUMNS = [
     "patient_id", "cohort", "model", "y", "linear_predictor", "probability",
     "probability_out_of_fold", "synthetic",
 ]  # fmt: skip
+
+
+def refuse_missing(outcome: np.ndarray, *predictions: np.ndarray) -> None:
+    """Raise ValueError where a patient has no outcome or no prediction.
+
+    Unnoticed, a missing outcome would count as an event, and a missing prediction as a negative one.
+    """
+    for name, values in [("outcome", outcome), *(("prediction", p) for p in predictions)]:
+        missing = int(np.isnan(np.asarray(values, dtype=float)).sum())
+        if missing:
+            raise ValueError(f"{missing} of {len(values)} patients have no {name}: leave them out before")
 
 
 def join_predictions(
@@ -39,3 +51,17 @@ def known(predictions: pd.DataFrame) -> pd.DataFrame:
     training = table["cohort"] == "train"
     table["evaluated"] = table["probability"].where(~training, table["probability_out_of_fold"])
     return table
+
+
+def by_cohort_and_model(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield cohort, model and its rows of ``known`` predictions, in the table's order."""
+    for cohort, of_cohort in table.groupby("cohort", sort=False):
+        for model, group in of_cohort.groupby("model", sort=False):
+            yield str(cohort), str(model), group
+
+
+def side_by_side(group: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return a cohort's evaluated probabilities (patient x model) and its outcomes."""
+    wide = group.pivot(index="patient_id", columns="model", values="evaluated")
+    y = group.drop_duplicates("patient_id").set_index("patient_id")["y"].loc[wide.index]
+    return wide, y.to_numpy()

@@ -15,6 +15,7 @@ import pandas as pd
 from scipy import stats
 
 from annulus.evaluation.discrimination import Interval
+from annulus.evaluation.predictions import refuse_missing
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def categorical_nri(
     Intervals are normal, with the multinomial variance (Pencina et al., Stat Med 2008;27:157-172 and
     2011;30:11-21). Raises ValueError unless both outcomes are present and cut-offs are between 0 and 1.
     """
+    refuse_missing(outcome, old, new)
     edges = _edges(cut_offs)
     change = np.searchsorted(edges, new, side="right") - np.searchsorted(edges, old, side="right")
     return _net(outcome, np.sign(change), level)
@@ -76,6 +78,7 @@ def continuous_nri(
     With 0 every change counts, however small (Pencina et al., Stat Med 2011;30:11-21). Intervals as in
     ``categorical_nri``. Raises ValueError unless both outcomes are present.
     """
+    refuse_missing(outcome, old, new)
     change = np.asarray(new, dtype=float) - np.asarray(old, dtype=float)
     return _net(outcome, np.sign(change) * (np.abs(change) > least_change), level)
 
@@ -88,6 +91,7 @@ def idi(
     Intervals are normal (Pencina et al., Stat Med 2008;27:157-172). Raises ValueError unless two patients
     of either outcome are present.
     """
+    refuse_missing(outcome, old, new)
     y = _two_outcomes(outcome)
     change = np.asarray(new, dtype=float) - np.asarray(old, dtype=float)
     if min(y.sum(), (~y).sum()) < 2:

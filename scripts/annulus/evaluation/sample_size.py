@@ -4,12 +4,31 @@ Development: Riley et al., BMJ 2020;368:m441, as R's pmsampsize. Validation: Ril
 2021;40:4230-4251 and BMJ 2024;384:e074821, as R's pmvalsampsize. Sizes are numbers of patients.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, exp, log, sqrt
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 from scipy.special import expit
+
+from annulus.clinical.encoding import terms_of
+from annulus.cohort.dictionary import columns_of
+from annulus.evaluation.discrimination import delong
+from annulus.evaluation.predictions import known
+from annulus.modelling.frozen import rad_score
+from annulus.modelling.logistic import logit
+
+SIZE_COLUMNS = [
+    "purpose", "model", "cohort", "n", "events", "auc", "cox_snell_r2", "parameters",
+    "events_per_parameter", "patients_needed", "for_shrinkage", "for_optimism", "for_risk",
+    "expected_shrinkage", "auc_width", "calibration_slope_width", "observed_expected_width", "note",
+    "synthetic",
+]  # fmt: skip
+
+# Counts, missing where a row has none.
+WHOLE = ("parameters", "patients_needed", "for_shrinkage", "for_optimism", "for_risk")
 
 # Targets of Riley's criteria.
 SHRINKAGE = 0.9
@@ -51,6 +70,50 @@ class ExpectedWidths:
     observed_expected: float
 
 
+def sample_size_table(predictions: pd.DataFrame, selection: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
+    """Size of the training cohort for each model, and of every other cohort to judge it.
+
+    What is anticipated of a model (its AUC, and the Cox-Snell R2 that such an AUC comes with) is what its
+    out-of-fold predictions show. Rows with ``purpose`` development hold Riley's criteria, validation the
+    widths of 95 % intervals to expect.
+    """
+    table = known(predictions)
+    screened = candidate_parameters(selection)
+    rows: list[dict[str, object]] = []
+    for model, group in table.groupby("model", sort=False):
+        training = group[group["cohort"] == "train"]
+        if training.empty:
+            continue
+        y, p = training["y"].to_numpy(), training["evaluated"].to_numpy()
+        auc = float(delong(y, p[None, :])[0][0]) if 0 < y.sum() < len(y) else np.nan
+        facts = {"model": model, "auc": auc}
+        rows.append({**facts, **_development(y, auc, screened.get(str(model), 0))})
+        rows += [{**facts, **row} for row in _validation(group, auc, logit(p))]
+    sizes = pd.DataFrame(rows).reindex(columns=SIZE_COLUMNS)
+    return sizes.astype(dict.fromkeys(WHOLE, "Int64")).assign(synthetic=int(synthetic))
+
+
+def candidate_parameters(selection: pd.DataFrame) -> dict[str, int]:
+    """Count, by model, the parameters of every candidate that was screened, whatever removed it.
+
+    A category counts once per level but the first. A Rad-score counts as all the features that its
+    signature was chosen from.
+    """
+    candidates = {
+        str(model): [str(column) for column in group["column"]]
+        for model, group in selection.groupby("model", sort=False)
+    }
+    signatures = {
+        rad_score(model.removeprefix("signature_")): len(columns)
+        for model, columns in candidates.items()
+        if model.startswith("signature_")
+    }
+    return {
+        model: sum(signatures.get(column) or _parameters(column) for column in columns)
+        for model, columns in candidates.items()
+    }
+
+
 def development_size(parameters: int, prevalence: float, cox_snell_r2: float) -> DevelopmentSize:
     """Patients needed to develop a model of ``parameters`` candidate parameters (not selected ones).
 
@@ -76,12 +139,13 @@ def development_size(parameters: int, prevalence: float, cox_snell_r2: float) ->
     return DevelopmentSize(*sizes, patients, events, events / parameters)
 
 
-def expected_shrinkage(n: int, parameters: int, cox_snell_r2: float) -> float:
+def expected_shrinkage(n: int, parameters: int, cox_snell_r2: float, prevalence: float) -> float:
     """Uniform shrinkage to expect of a model of ``parameters`` developed on ``n`` patients (Riley's S).
 
-    The solution of n = parameters / ((S - 1) log(1 - R2 / S)); 0 where the patients are too few for any.
+    The solution of n = parameters / ((S - 1) log(1 - R2 / S)). R2 / S is the apparent R2, which cannot be
+    above the largest at this ``prevalence``; 0 where the patients are too few even for that.
     """
-    values = np.linspace(cox_snell_r2, 1.0, 100_001)[1:-1]
+    values = np.linspace(cox_snell_r2 / largest_cox_snell_r2(prevalence), 1.0, 100_001)[1:-1]
     needed = parameters / ((values - 1.0) * np.log1p(-cox_snell_r2 / values))
     enough = values[needed <= n]
     return float(enough.max()) if len(enough) else 0.0
@@ -146,6 +210,56 @@ def expected_widths(n: int, events: float, auc: float, log_odds: np.ndarray) -> 
         calibration_slope=2.0 * Z_95 * _slope_error(np.asarray(log_odds, dtype=float), n),
         observed_expected=exp(Z_95 * error_of_ratio) - exp(-Z_95 * error_of_ratio),
     )
+
+
+def _parameters(column: str) -> int:
+    known_column = columns_of("participants").get(column)
+    return len(terms_of(known_column)) if known_column else 1
+
+
+def _development(y: np.ndarray, auc: float, parameters: int) -> dict[str, object]:
+    n, events = len(y), int(y.sum())
+    row: dict[str, object] = {
+        "purpose": "development",
+        "cohort": "train",
+        "n": n,
+        "events": events,
+        "parameters": parameters,
+    }
+    try:
+        row["events_per_parameter"] = events_per_predictor(events, n - events, parameters)
+        r2 = cox_snell_r2_of_auc(auc, events / n)
+        needed = development_size(parameters, events / n, r2)
+    except ValueError as error:
+        return {**row, "note": f"Riley's criteria do not apply: {error}"}
+    return {
+        **row,
+        "cox_snell_r2": r2,
+        "patients_needed": needed.patients,
+        "for_shrinkage": needed.for_shrinkage,
+        "for_optimism": needed.for_optimism,
+        "for_risk": needed.for_risk,
+        "expected_shrinkage": expected_shrinkage(n, parameters, r2, events / n),
+        "note": "",
+    }
+
+
+def _validation(group: pd.DataFrame, auc: float, log_odds: np.ndarray) -> Iterator[dict[str, object]]:
+    for cohort, part in group[group["cohort"] != "train"].groupby("cohort", sort=False):
+        n, events = len(part), int(part["y"].sum())
+        row = {"purpose": "validation", "cohort": cohort, "n": n, "events": events}
+        try:
+            widths = expected_widths(n, events, auc, log_odds)
+        except ValueError as error:
+            yield {**row, "note": str(error)}
+            continue
+        yield {
+            **row,
+            "auc_width": widths.auc,
+            "calibration_slope_width": widths.calibration_slope,
+            "observed_expected_width": widths.observed_expected,
+            "note": "",
+        }
 
 
 def _size_for_shrinkage(parameters: int, cox_snell_r2: float, shrinkage: float) -> float:

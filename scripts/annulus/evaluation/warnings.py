@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
+from annulus.evaluation.calibration import LEAST_FOR_LOESS
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.sample_size import DevelopmentSize, ExpectedWidths
 
@@ -15,9 +16,6 @@ TRAINING = "train"
 
 # Collins et al., Stat Med 2016;35:214-226: fewer leave calibration and discrimination uncertain.
 EVENTS_TO_VALIDATE = 100
-
-# Our choice: a smooth curve through fewer shows noise.
-EVENTS_FOR_A_CURVE = 50
 
 # Peduzzi et al., J Clin Epidemiol 1996;49:1373-1379.
 EVENTS_PER_PARAMETER = 10.0
@@ -49,11 +47,11 @@ def few_events(cohort: str, events: int, non_events: int) -> str | None:
 def calibration_curve_left_out(cohort: str, events: int, non_events: int) -> str | None:
     """Under 50 patients of the rarer outcome, a smooth calibration curve is left out."""
     fewer = min(events, non_events)
-    if fewer >= EVENTS_FOR_A_CURVE:
+    if fewer >= LEAST_FOR_LOESS:
         return None
     return (
         f"{cohort}: no smooth calibration curve, since only {_patients(fewer)} had the rarer outcome (fewer "
-        f"than {EVENTS_FOR_A_CURVE}); calibration-in-the-large and the slope are given instead."
+        f"than {LEAST_FOR_LOESS}); calibration-in-the-large and the slope are given instead."
     )
 
 
@@ -114,8 +112,8 @@ def no_held_out_cohort(cohorts: Collection[str]) -> str | None:
     if any(cohort != TRAINING for cohort in cohorts):
         return None
     return (
-        "No cohort other than the training patients: discrimination, calibration and net benefit in new "
-        "patients are not known, and the curves here are apparent."
+        "No cohort other than the training patients: of discrimination, calibration and net benefit in new "
+        "patients only out-of-fold predictions tell, each by models that never saw the patient."
     )
 
 
@@ -129,20 +127,28 @@ def same_patients_chose_the_cut_off(cohort: str, chosen_on: str) -> str | None:
     )
 
 
-def nested_models_in_training(first: str, second: str, cohort: str) -> str | None:
+def nested_models_in_training(first: str, second: str, cohort: str, tested: bool) -> str | None:
     """DeLong's test does not hold between nested models in their training data (Demler et al. 2012)."""
     if cohort != TRAINING:
         return None
     return (
         f"{first} against {second}: no DeLong test in the training patients, where models that share terms "
-        "break it; the likelihood-ratio test is given, and DeLong's in other cohorts."
+        f"break it; {'the likelihood-ratio test is given' if tested else 'compare them in other cohorts'}."
     )
 
 
-def training_p_is_apparent(term: str, cross_fitted: bool) -> str | None:
-    """A signature's p-value in the patients that chose its features is far too small."""
-    if cross_fitted:
+def training_p_is_apparent(term: str, of_signature: bool, cross_fitted: bool) -> str | None:
+    """A signature's p-value in the patients that chose its features is far too small.
+
+    Cross-fitting mends most of it (Höfling & Tibshirani, Ann Appl Stat 2008;2:643-664).
+    """
+    if not of_signature:
         return None
+    if cross_fitted:
+        return (
+            f"{term}: its p-value comes from cross-fitted scores of the patients that the signature was "
+            "fitted on; on noise such p-values are below 0.05 more often than one time in twenty."
+        )
     return (
         f"{term}: its p-value comes from the patients that the signature was fitted on, so it is apparent "
         "and too small; use the cross-fitted signature or a permutation test."
@@ -157,13 +163,13 @@ def few_events_per_parameter(
     if needed is not None and patients < needed.patients:
         return (
             f"{patients} patients to develop a model of {parameters} candidate parameters "
-            f"({per_parameter:.1f} of the rarer outcome per parameter), where Riley's criteria "
+            f"({per_parameter:.2g} of the rarer outcome per parameter), where Riley's criteria "
             f"ask for {needed.patients}; expect optimism and strong shrinkage."
         )
     if needed is not None or per_parameter >= EVENTS_PER_PARAMETER:
         return None
     return (
-        f"{per_parameter:.1f} patients of the rarer outcome per candidate parameter ({parameters} of them); "
+        f"{per_parameter:.2g} patients of the rarer outcome per candidate parameter ({parameters} of them); "
         f"fewer than {EVENTS_PER_PARAMETER:.0f} make estimates unstable."
     )
 
@@ -219,13 +225,14 @@ def hosmer_lemeshow_says_little(p: float) -> str | None:
     """The Hosmer-Lemeshow test neither proves calibration nor measures it (Van Calster et al. 2019)."""
     if np.isnan(p):
         return None
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
     if p >= 0.05:
         return (
-            f"Hosmer-Lemeshow p = {p:.3f} does not show that the model is calibrated: the test has little "
+            f"Hosmer-Lemeshow {shown} does not show that the model is calibrated: the test has little "
             "power in small cohorts and depends on its groups; see the calibration curve and slope."
         )
     return (
-        f"Hosmer-Lemeshow p = {p:.3f} does not say how or how far the model is miscalibrated; see "
+        f"Hosmer-Lemeshow {shown} does not say how or how far the model is miscalibrated; see "
         "the calibration curve, slope and intercept."
     )
 
@@ -262,10 +269,19 @@ def single_split(repeats: int) -> str | None:
     """One split can be a lucky one."""
     if repeats >= SPLITS:
         return None
-    splits = "one split" if repeats <= 1 else f"{repeats} splits"
     return (
-        f"These numbers rest on {splits} of the patients; repeat the split {SPLITS} times to see how much "
-        "they depend on it."
+        f"The tables rest on one split of the patients; {repeats} random splits of the training patients "
+        f"stand beside it, where {SPLITS} would show how much depends on it."
+    )
+
+
+def harmonised_by_own_patients(transductive: bool) -> str | None:
+    """Harmonising a new centre by its own patients uses them before they are predicted."""
+    if not transductive:
+        return None
+    return (
+        "Features of centres that training did not have are harmonised by their own patients (without their "
+        "outcomes): a patient's prediction there depends on who else was sent, and a single patient has none."
     )
 
 

@@ -8,8 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from annulus.evaluation.calibration import why_no_loess
 from annulus.evaluation.predictions import known
 from annulus.figures.style import GREY, cohort_title, colours, model_title, panels
+
+# Lighter than the lines of treating all or none, which it may lie on.
+NOBODY = "#D0D0D0"
 
 
 def roc_figure(
@@ -29,7 +33,8 @@ def roc_figure(
         if curve.empty:
             continue
         auc = _estimate(performance, model, cohort, "auc")
-        label = f"{model_title(model)}  {auc.estimate:.3f} ({auc.lower:.3f}–{auc.upper:.3f})"
+        interval = "no interval" if pd.isna(auc.lower) else f"{auc.lower:.3f}–{auc.upper:.3f}"
+        label = f"{model_title(model)}  {auc.estimate:.3f} ({interval})"
         axis.plot(curve["false_positive_rate"], curve["sensitivity"], color=colour, lw=1.5, label=label)
         axis.plot(
             1.0 - _estimate(performance, model, cohort, "specificity").estimate,
@@ -49,7 +54,13 @@ def roc_figure(
         axis.legend(
             loc="upper left", bbox_to_anchor=(-0.02, -0.16), title="AUC (95 % interval)", alignment="left"
         )
+    else:
+        axis.text(0.5, 0.5, _why_no_curve(table), ha="center", color=GREY, fontsize=8)
     return figure, shown
+
+
+def _why_no_curve(table: pd.DataFrame) -> str:
+    return "only one outcome: no curve" if len(table) else "no patient's outcome is known"
 
 
 def calibration_figure(
@@ -77,7 +88,7 @@ def calibration_figure(
         axis.text(
             0.12, 1.03,
             f"{model_title(model)}\nslope {_with_interval(slope)}\nin the large {_with_interval(large)}\n"
-            f"Brier {score}",
+            f"Brier {score}{_smooth_error(_estimate(performance, model, cohort, 'ici'))}",
             transform=axis.transAxes, va="bottom", fontsize=7,
         )  # fmt: skip
     figure.suptitle(_subtitle(table, cohort), x=0.01, ha="left", fontsize=9)
@@ -87,37 +98,70 @@ def calibration_figure(
 
 def decision_figure(
     curves: pd.DataFrame,
+    shifted: pd.DataFrame,
     predictions: pd.DataFrame,
     cohort: str,
     models: Sequence[str],
     decision: str,
 ) -> tuple[Figure, pd.DataFrame]:
-    """Decision curves of ``models`` in ``cohort``, with bootstrap bands, over the stated thresholds."""
+    """Decision curves of ``models`` in ``cohort``, with bootstrap bands, over the stated thresholds.
+
+    A second panel has them at the declared prevalence, where ``shifted`` holds such curves. Thresholds
+    above every predicted risk of a model are grey.
+    """
     table = known(predictions)
     table = table[table["cohort"] == cohort]
-    rows = curves[curves["cohort"] == cohort]
-    figure, (axis,) = panels(1, 4.6, 3.7)
+    strategies = [*models, "treat_all", "treat_none"]
+    observed, moved = (
+        part[(part["cohort"] == cohort) & part["model"].isin(strategies)] for part in (curves, shifted)
+    )
+    parts = [observed.assign(prevalence=np.nan), *([moved] if len(moved) else [])]
+    figure, axes = panels(len(parts), 4.6, 3.7)
+    if table.empty:
+        axes[0].text(0.5, 0.5, _why_no_curve(table), ha="center", color=GREY, fontsize=8)
+        axes[0].set_axis_off()
+        return figure, pd.concat(parts, ignore_index=True)
+    prevalence = float(table.drop_duplicates("patient_id")["y"].mean())
+    subtitle = _subtitle(table, cohort)
+    _decision_panel(axes[0], observed, models, prevalence, decision)
+    axes[0].set_title(subtitle, loc="left", fontsize=9)
+    for axis in axes[1:]:
+        declared = float(moved["prevalence"].iloc[0])
+        _decision_panel(axis, moved, models, declared, decision)
+        axis.set_title(f"The same at a prevalence of {declared:g}", loc="left", fontsize=9)
+    return figure, pd.concat(parts, ignore_index=True)
+
+
+def _decision_panel(
+    axis: Axes, rows: pd.DataFrame, models: Sequence[str], prevalence: float, decision: str
+) -> None:
+    beyond = False
     for model, colour in colours(list(models)).items():
         curve = rows[rows["model"] == model]
         if curve.empty:
             continue
-        axis.fill_between(curve["threshold"], curve["lower"], curve["upper"], color=colour, alpha=0.12, lw=0)
-        axis.plot(curve["threshold"], curve["net_benefit"], color=colour, lw=1.8, label=model_title(model))
+        within = curve[curve["beyond_largest_risk"] == 0]
+        above = curve[curve["beyond_largest_risk"] == 1]
+        axis.fill_between(
+            within["threshold"], within["lower"], within["upper"], color=colour, alpha=0.12, lw=0
+        )
+        axis.plot(within["threshold"], within["net_benefit"], color=colour, lw=1.8, label=model_title(model))
+        axis.plot(above["threshold"], above["net_benefit"], color=NOBODY, lw=4.0, zorder=1)
+        beyond = beyond or len(above) > 0
+    if beyond:
+        axis.plot([], [], color=NOBODY, lw=4.0, label="No predicted risk as high")
     for model, style in (("treat_all", "-"), ("treat_none", "--")):
         curve = rows[rows["model"] == model]
         axis.plot(curve["threshold"], curve["net_benefit"], color=GREY, lw=0.9, ls=style,
                   label=model_title(model))  # fmt: skip
-    prevalence = table.drop_duplicates("patient_id")["y"].mean()
-    highest = rows.loc[rows["model"].isin([*models, "treat_all"]), "net_benefit"].max()
+    highest = float(rows["net_benefit"].max())
     axis.set(
-        ylim=(-0.1 * prevalence - 0.02, max(highest, prevalence) * 1.1),
+        ylim=(min(-0.05 * prevalence, -0.001), max(highest, prevalence, 0.01) * 1.1),
         xlim=(rows["threshold"].min(), rows["threshold"].max()),
         xlabel=textwrap.fill(f"Threshold probability to {decision}", 48),
         ylabel="Net benefit per patient",
     )
-    axis.set_title(_subtitle(table, cohort), loc="left", fontsize=9)
-    axis.legend(loc="upper right", ncols=2)
-    return figure, rows[rows["model"].isin([*models, "treat_all", "treat_none"])]
+    axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=2)
 
 
 def _calibration_panel(axis: Axes, curves: pd.DataFrame, predictions: pd.DataFrame, colour: str) -> None:
@@ -141,6 +185,9 @@ def _calibration_panel(axis: Axes, curves: pd.DataFrame, predictions: pd.DataFra
     )  # fmt: skip
     if len(curves):
         axis.legend(loc="lower right", bbox_to_anchor=(1.0, 0.14))
+    reason = why_no_loess(predictions["y"].to_numpy(), predictions["evaluated"].to_numpy())
+    if reason:
+        axis.text(0.0, 1.0, textwrap.fill(reason, 34), va="top", fontsize=6, color=GREY)
 
 
 def _estimate(performance: pd.DataFrame, model: str, cohort: str, metric: str) -> pd.Series:
@@ -152,6 +199,10 @@ def _estimate(performance: pd.DataFrame, model: str, cohort: str, metric: str) -
     if found.empty:
         return pd.Series({"estimate": np.nan, "lower": np.nan, "upper": np.nan})
     return found.iloc[0]
+
+
+def _smooth_error(ici: pd.Series) -> str:
+    return "" if pd.isna(ici.estimate) else f", ICI {ici.estimate:.3f} (loess)"
 
 
 def _with_interval(value: pd.Series) -> str:

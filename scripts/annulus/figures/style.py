@@ -51,10 +51,19 @@ def cohort_title(cohort: str) -> str:
     return f"External: {cohort.removeprefix('external_').replace('_', ' ')}"
 
 
+MODEL_TITLES = {
+    "clinical_full": "Clinical, all variables",
+    "volume": "Size alone",
+    "size_clinical": "Size and clinical",
+}
+
+
 def model_title(model: str) -> str:
     """Write a model's name as a reader expects it."""
     if model.startswith("signature_"):
         return f"{model.removeprefix('signature_').upper()} signature"
+    if model in MODEL_TITLES:
+        return MODEL_TITLES[model]
     return model.replace("_", " ").capitalize()
 
 

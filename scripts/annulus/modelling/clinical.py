@@ -1,123 +1,41 @@
-"""The clinical model: univariable, then multivariable logistic regression."""
+"""Logistic models of clinical variables: selected by backward elimination, or pre-specified."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from annulus.clinical.encoding import encode, terms_of, typical
+from annulus.clinical.encoding import encode, typical
 from annulus.cohort.dictionary import Column
 from annulus.modelling.firth import FirthFit, firth_ratio_statistic, fit_or_firth
 from annulus.modelling.frozen import Linear
 from annulus.modelling.likelihood import likelihood_ratio_tests
-from annulus.modelling.logistic import LogisticFit, NotEstimable, Separated, fit_logistic, likelihood_ratio_p
+from annulus.modelling.logistic import LogisticFit, NotEstimable, Separated
 
 # A range this small is rounding, not variation.
 ROUNDING = 1e-12
 
-ODDS_RATIO_COLUMNS = [
-    "model", "analysis", "term", "n", "events", "odds_ratio", "lower", "upper", "p", "ci_method",
-    "note",
-]  # fmt: skip
+# What became of a variable.
+NOT_ESTIMABLE, UNIVARIABLE, BACKWARD = "not estimable", "univariable", "backward"
+
+Fit = LogisticFit | FirthFit
 
 
 @dataclass(frozen=True)
 class ClinicalModel:
-    """A clinical model, or the reason why there is none.
+    """A clinical model, or the ``reason`` why there is none; ``kept`` are its variables.
 
-    ``selection`` has one row per candidate; ``odds_ratios`` those of both analyses.
+    ``selection`` has one row per candidate: ``column``, ``step_removed`` (empty when kept) and
+    ``statistic``, the p-value at which it went, or of univariable analysis.
     """
 
+    fit: Fit | None
     linear: Linear | None
     reason: str
     kept: tuple[str, ...]
     selection: pd.DataFrame
-    odds_ratios: pd.DataFrame
-
-
-def fit_clinical(
-    table: pd.DataFrame, outcome: np.ndarray, candidates: Mapping[str, Column], entry_p: float
-) -> ClinicalModel:
-    """Fit the clinical model on training patients.
-
-    A candidate whose univariable p (Wald, or likelihood ratio where it has several terms) is below
-    ``entry_p`` enters the multivariable model. Univariable analysis leaves out patients without the
-    value; the multivariable model fills in what is typical of training patients.
-    """
-    selection: list[dict[str, Any]] = []
-    odds = []
-    for name, column in candidates.items():
-        p, rows, note = _univariable(table, outcome, column)
-        odds.append(rows.assign(analysis="univariable", note=note))
-        removed = "not estimable" if p is None else ("" if p < entry_p else "univariable")
-        selection.append({"column": name, "step_removed": removed, "statistic": p})
-    chosen = tuple(row["column"] for row in selection if not row["step_removed"])
-    fit, linear, reason = None, None, "no clinical variable survived univariable analysis"
-    if chosen:
-        fit, linear, reason = fit_terms(encode(table, [candidates[c] for c in chosen]), outcome)
-    inestimable = [row["column"] for row in selection if row["step_removed"] == "not estimable"]
-    if inestimable and not chosen:
-        reason += f" ({', '.join(inestimable)} not estimable)"
-    if fit is not None:
-        imputed = int(encode(table, [candidates[c] for c in chosen]).isna().any(axis=1).sum())
-        note = "after univariable selection, so intervals are too narrow"
-        note += f"; {imputed} patients imputed" if imputed else ""
-        odds.append(fit.odds_ratios().assign(analysis="multivariable", note=note))
-    return ClinicalModel(
-        linear=linear,
-        reason=reason,
-        kept=chosen if linear else (),
-        selection=pd.DataFrame(selection, columns=["column", "step_removed", "statistic"]),
-        odds_ratios=pd.concat(odds, ignore_index=True) if odds else pd.DataFrame(),
-    )
-
-
-def linear_of(fit: LogisticFit | FirthFit, fill: pd.Series) -> Linear:
-    """Keep of a fit what scoring needs; ``fill`` is what stands in for a missing term."""
-    count = len(fit.terms)
-    return Linear(
-        intercept=fit.intercept,
-        terms=fit.terms,
-        coefficients=tuple(map(float, fit.coefficients)),
-        fill=tuple(map(float, fill[list(fit.terms)])),
-        mean=(0.0,) * count,
-        sd=(1.0,) * count,
-    )
-
-
-def fit_terms(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[LogisticFit | None, Linear | None, str]:
-    """Fit a logistic regression on terms that may be missing, filled by what is typical.
-
-    A term that does not vary (a level that no training patient has) is left out: it says nothing here.
-    Returns the fit, what scoring needs of it, and, where neither can be had, the reason.
-    """
-    terms = terms[varying(terms)]
-    fill = typical(terms)
-    try:
-        if terms.empty:
-            raise NotEstimable("none of its terms varies")
-        fit = fit_logistic(terms.fillna(fill), outcome)
-    except NotEstimable as error:
-        return None, None, f"not estimable: {error}"
-    return fit, linear_of(fit, fill), ""
-
-
-def fit_terms_or_firth(
-    terms: pd.DataFrame, outcome: np.ndarray
-) -> tuple[LogisticFit | FirthFit | None, Linear | None, str]:
-    """Fit as :func:`fit_terms`, but by Firth's regression where the terms separate the outcome."""
-    terms = terms[varying(terms)]
-    fill = typical(terms)
-    try:
-        if terms.empty:
-            raise NotEstimable("none of its terms varies")
-        fit = fit_or_firth(terms.fillna(fill), outcome)
-    except NotEstimable as error:
-        return None, None, f"not estimable: {error}"
-    return fit, linear_of(fit, fill), ""
 
 
 def fit_backward(
@@ -135,43 +53,73 @@ def fit_backward(
     ``reason`` says so.
     """
     y = np.asarray(outcome, dtype=float)
-    rows, entered = {}, {}
-    odds = []
+    rows: dict[str, dict[str, object]] = {}
+    entered = {}
     for name, column in candidates.items():
         terms = encode(table, [column])
-        known = terms.notna().all(axis=1).to_numpy()
-        p, found, note = _univariable_or_firth(terms.loc[known], y[known], column)
-        odds.append(found.assign(analysis="univariable", note=note))
+        p = _univariable_p(terms, y)
         rows[name] = {"column": name, "step_removed": "", "statistic": p}
         if p is None:
-            rows[name]["step_removed"] = "not estimable"
+            rows[name]["step_removed"] = NOT_ESTIMABLE
         elif p >= entry_p:
-            rows[name]["step_removed"] = "univariable"
+            rows[name]["step_removed"] = UNIVARIABLE
         else:
             filled = terms.fillna(typical(terms))
             entered[name] = filled[varying(filled)]
     try:
         removed = eliminate(entered, y, stay_p)
     except NotEstimable as error:
-        return _no_model(f"not estimable: {error}", rows, odds)
+        return _no_model(f"not estimable: {error}", rows)
     for name, statistic in removed.items():
-        rows[name] |= {"step_removed": "backward", "statistic": statistic}
+        rows[name] |= {"step_removed": BACKWARD, "statistic": statistic}
     kept = tuple(name for name in entered if name not in removed)
     if not kept:
         stage = "backward elimination" if entered else "univariable analysis"
-        return _no_model(f"no clinical variable survived {stage}", rows, odds)
-    return _multivariable(
-        table, y, candidates, kept, rows, odds, "after selection, so intervals are too narrow"
-    )
+        return _no_model(f"no clinical variable survived {stage}", rows)
+    return _fit_kept(table, y, candidates, kept, rows)
 
 
 def fit_prespecified(
     table: pd.DataFrame, outcome: np.ndarray, candidates: Mapping[str, Column]
 ) -> ClinicalModel:
-    """Fit the clinical model of all candidates, none selected; Firth's where the outcome is separated."""
+    """Fit the model of all candidates, none selected; Firth's where the outcome is separated."""
     rows = {name: {"column": name, "step_removed": "", "statistic": np.nan} for name in candidates}
-    y = np.asarray(outcome, dtype=float)
-    return _multivariable(table, y, candidates, tuple(candidates), rows, [], "pre-specified, no selection")
+    return _fit_kept(table, np.asarray(outcome, dtype=float), candidates, tuple(candidates), rows)
+
+
+def fit_terms(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[Fit | None, Linear | None, str]:
+    """Fit a logistic regression on terms that may be missing, filled by what is typical of training.
+
+    A term that does not vary (a level that no training patient has) is left out: it says nothing here.
+    Firth's regression where the terms separate the outcome. Returns the fit, what scoring needs of it,
+    and, where neither can be had, the reason.
+    """
+    used = terms[varying(terms)]
+    try:
+        if used.empty:
+            raise NotEstimable("none of its terms varies")
+        fit = fit_or_firth(used.fillna(typical(used)), outcome)
+    except NotEstimable as error:
+        return None, None, f"not estimable: {error}"
+    return fit, linear_of(fit, terms), ""
+
+
+def linear_of(fit: Fit, terms: pd.DataFrame) -> Linear:
+    """Keep of a fit what scoring needs; missing ``terms`` take what is typical of these patients.
+
+    A level that stands in for its category's reference is kept with a coefficient of 0, so that patients
+    who have it are not taken for patients of a level that training did not have.
+    """
+    names = (*fit.terms, *stand_ins(terms))
+    fill = typical(terms[list(names)])
+    return Linear(
+        intercept=fit.intercept,
+        terms=names,
+        coefficients=(*map(float, fit.coefficients), *[0.0] * (len(names) - len(fit.terms))),
+        fill=tuple(map(float, fill)),
+        mean=(0.0,) * len(names),
+        sd=(1.0,) * len(names),
+    )
 
 
 def eliminate(
@@ -187,7 +135,7 @@ def eliminate(
     left = dict(variables)
     removed: dict[str, float] = {}
     while left:
-        tests = _tests_of(left, outcome)
+        tests = variable_tests(left, outcome)
         gain = 2.0 * tests["df"] - tests["statistic"]
         worst = tests.loc[(tests["p"] if stay_p is not None else gain).idxmax()]
         stays = worst["p"] < stay_p if stay_p is not None else gain.max() <= 0.0
@@ -198,85 +146,80 @@ def eliminate(
     return removed
 
 
-def varying(terms: pd.DataFrame) -> list[str]:
-    """Return the terms that differ between patients by more than rounding."""
-    spread = terms.max() - terms.min()
-    return [name for name in terms if spread[name] > ROUNDING]
+def variable_tests(variables: Mapping[str, pd.DataFrame], outcome: np.ndarray) -> pd.DataFrame:
+    """Test each variable in the model of all by likelihood ratio, Firth's where separated.
 
-
-def _univariable(
-    table: pd.DataFrame, outcome: np.ndarray, column: Column
-) -> tuple[float | None, pd.DataFrame, str]:
-    terms = encode(table, [column])
-    known = terms.notna().all(axis=1).to_numpy()
-    y = outcome[known]
-    terms = terms.loc[known]
-    terms = terms[varying(terms)]
+    ``variable``, ``df``, ``statistic`` and ``p``.
+    """
+    terms = pd.concat(variables.values(), axis=1)
+    members = {name: list(part.columns) for name, part in variables.items()}
     try:
-        if terms.empty or len(np.unique(y)) < 2:
-            raise NotEstimable("it does not vary among the training patients")
-        fit = fit_logistic(terms, y)
-    except NotEstimable as error:
-        rows = pd.DataFrame({"term": terms_of(column), "n": len(y), "events": int(y.sum())})
-        return None, rows, f"not estimable: {error}"
-    p = float(fit.p_values[0]) if len(fit.terms) == 1 else likelihood_ratio_p(fit, y)
-    return p, fit.odds_ratios(), ""
+        return likelihood_ratio_tests(terms, outcome, members)
+    except Separated:
+        rows = [(name, len(own), firth_ratio_statistic(terms, outcome, own)) for name, own in members.items()]
+    tests = pd.DataFrame(rows, columns=["variable", "df", "statistic"])
+    return tests.assign(p=stats.chi2.sf(tests["statistic"], tests["df"]))
 
 
-def _multivariable(
+def varying(terms: pd.DataFrame) -> list[str]:
+    """Return the terms that differ between patients by more than rounding, but for :func:`stand_ins`."""
+    left_out = stand_ins(terms)
+    return [name for name in _differing(terms) if name not in left_out]
+
+
+def stand_ins(terms: pd.DataFrame) -> list[str]:
+    """Return the first level present of each category whose reference level no patient has.
+
+    Its terms add up to 1 in everybody, so one of them takes the place of the reference.
+    """
+    levels: dict[str, list[str]] = {}
+    for name in _differing(terms):
+        if "[" in name:
+            levels.setdefault(name.partition("[")[0], []).append(name)
+    return [own[0] for own in levels.values() if (terms[own].dropna().sum(axis=1) == 1.0).all()]
+
+
+def _differing(terms: pd.DataFrame) -> list[str]:
+    spread = terms.max() - terms.min()
+    return [str(name) for name in terms if spread[name] > ROUNDING]
+
+
+def known_rows(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return terms and outcome of the patients who have the value, with the terms that vary among them."""
+    known = terms.notna().all(axis=1).to_numpy()
+    terms = terms.loc[known]
+    return terms[varying(terms)], outcome[known]
+
+
+def _univariable_p(terms: pd.DataFrame, outcome: np.ndarray) -> float | None:
+    terms, y = known_rows(terms, outcome)
+    if terms.empty or len(np.unique(y)) < 2:
+        return None
+    try:
+        return float(variable_tests({"all": terms}, y)["p"].iloc[0])
+    except NotEstimable:
+        return None
+
+
+def _fit_kept(
     table: pd.DataFrame,
     y: np.ndarray,
     candidates: Mapping[str, Column],
     kept: tuple[str, ...],
-    rows: Mapping[str, dict[str, Any]],
-    odds: list[pd.DataFrame],
-    note: str,
+    rows: Mapping[str, dict[str, object]],
 ) -> ClinicalModel:
-    terms = encode(table, [candidates[name] for name in kept])
-    fit, linear, reason = fit_terms_or_firth(terms, y)
+    fit, linear, reason = fit_terms(encode(table, [candidates[name] for name in kept]), y)
     if fit is None:
-        return _no_model(reason, rows, odds)
-    imputed = int(terms.isna().any(axis=1).sum())
-    note += f"; {imputed} patients imputed" if imputed else ""
-    note += f"; Firth: {fit.reason}" if isinstance(fit, FirthFit) else ""
-    odds = [*odds, fit.odds_ratios().assign(analysis="multivariable", note=note)]
-    return ClinicalModel(linear, reason, kept, _selection(rows), pd.concat(odds, ignore_index=True))
+        return _no_model(reason, rows)
+    return ClinicalModel(fit, linear, reason, kept, _selection(rows))
 
 
-def _no_model(reason: str, rows: Mapping[str, dict[str, Any]], odds: list[pd.DataFrame]) -> ClinicalModel:
-    inestimable = [name for name, row in rows.items() if row["step_removed"] == "not estimable"]
+def _no_model(reason: str, rows: Mapping[str, dict[str, object]]) -> ClinicalModel:
+    inestimable = [name for name, row in rows.items() if row["step_removed"] == NOT_ESTIMABLE]
     if inestimable:
         reason += f" ({', '.join(inestimable)} not estimable)"
-    table = pd.concat(odds, ignore_index=True) if odds else pd.DataFrame()
-    return ClinicalModel(None, reason, (), _selection(rows), table)
+    return ClinicalModel(None, None, reason, (), _selection(rows))
 
 
-def _selection(rows: Mapping[str, dict[str, Any]]) -> pd.DataFrame:
+def _selection(rows: Mapping[str, dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), columns=["column", "step_removed", "statistic"])
-
-
-def _univariable_or_firth(
-    terms: pd.DataFrame, y: np.ndarray, column: Column
-) -> tuple[float | None, pd.DataFrame, str]:
-    terms = terms[varying(terms)]
-    try:
-        if terms.empty or len(np.unique(y)) < 2:
-            raise NotEstimable("it does not vary among the training patients")
-        fit = fit_or_firth(terms, y)
-        p = float(_tests_of({column.name: terms}, y)["p"].iloc[0])
-    except NotEstimable as error:
-        found = pd.DataFrame({"term": terms_of(column), "n": len(y), "events": int(y.sum())})
-        return None, found, f"not estimable: {error}"
-    return p, fit.odds_ratios(), f"Firth: {fit.reason}" if isinstance(fit, FirthFit) else ""
-
-
-def _tests_of(variables: Mapping[str, pd.DataFrame], y: np.ndarray) -> pd.DataFrame:
-    """Test each variable in the model of all: ``variable``, ``df``, ``statistic`` and ``p``."""
-    terms = pd.concat(variables.values(), axis=1)
-    members = {name: list(part.columns) for name, part in variables.items()}
-    try:
-        return likelihood_ratio_tests(terms, y, members)
-    except Separated:
-        rows = [(name, len(own), firth_ratio_statistic(terms, y, own)) for name, own in members.items()]
-    tests = pd.DataFrame(rows, columns=["variable", "df", "statistic"])
-    return tests.assign(p=stats.chi2.sf(tests["statistic"], tests["df"]))

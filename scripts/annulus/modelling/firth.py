@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from firthmodels import FirthLogisticRegression
-from scipy import stats
 from scipy.special import expit
 from sklearn.exceptions import ConvergenceWarning
 
@@ -116,11 +115,6 @@ def firth_ratio_statistic(terms: pd.DataFrame, outcome: np.ndarray, tested: Sequ
     free = np.r_[True, ~terms.columns.isin(list(tested))]
     whole = _penalised_maximum(design, y, np.ones(design.shape[1], dtype=bool))
     return max(0.0, 2.0 * (whole - _penalised_maximum(design, y, free)))
-
-
-def firth_ratio_p(terms: pd.DataFrame, outcome: np.ndarray, tested: Sequence[str]) -> float:
-    """P-value of the terms ``tested`` together, by penalised likelihood ratio."""
-    return float(stats.chi2.sf(firth_ratio_statistic(terms, outcome, tested), len(tested)))
 
 
 def _scaled(terms: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

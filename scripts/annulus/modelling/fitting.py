@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,23 +12,35 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column, columns_of
-from annulus.modelling.clinical import ODDS_RATIO_COLUMNS, fit_clinical
+from annulus.modelling.size import LESION_SIZE, SIZE
+from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
 from annulus.modelling.combined import (
-    combined_terms,
     fit_combined,
     out_of_fold,
     out_of_fold_clinical,
+    own_scores,
     probability,
 )
+from annulus.modelling.folds import Split, centre_folds, log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear, rad_score
-from annulus.modelling.signature import RadScore, cross_fit, freeze_signature, stratified_folds
-from annulus.modelling.threshold import YOUDEN, youden
+from annulus.modelling.logistic import LogisticFit
+from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS, multivariable_rows, univariable_rows
+from annulus.modelling.penalised import PenalisedLogistic
+from annulus.modelling.pipeline import build_pipeline, choice_table, chosen_estimator, selection_table
+from annulus.modelling.plan import carried_columns
+from annulus.modelling.signature import cross_fit
+from annulus.modelling.split import LEFT_OUT
+from annulus.modelling.steps import lower_bounds
+from annulus.modelling.threshold import choose_cut_off
+from annulus.tables import read_csv
 
 logger = logging.getLogger(__name__)
 
 SELECTION_COLUMNS = [
     "model", "column", "step_removed", "statistic", "coefficient", "selection_frequency",
 ]  # fmt: skip
+PATH_COLUMNS = ["column", "penalty", "coefficient"]
+CV_COLUMNS = ["penalty", "deviance", "standard_error", "selected", "chosen", "rule"]
 TRAINING_COLUMNS = [
     "patient_id", "linear_predictor", "probability", "probability_out_of_fold",
 ]  # fmt: skip
@@ -36,16 +48,24 @@ TRAINING_COLUMNS = [
 
 @dataclass(frozen=True)
 class Training:
-    """The training patients of one task whose outcome is known: predictors and outcome, by patient."""
+    """The training patients of one task whose outcome is known: predictors and outcome, by patient.
+
+    ``left_out_together`` is each patient's centre where whole centres are held out, else None.
+    """
 
     predictors: pd.DataFrame
     outcome: pd.Series
+    left_out_together: pd.Series | None = None
 
     def feature_columns(self, images: Iterable[str], roi: str) -> list[str]:
         """Return the feature columns of one region, or of all habitats, over all images."""
-        region = r"h\d+" if roi == "habitats" else re.escape(roi)
-        names = re.compile(f"({'|'.join(map(re.escape, images))})_{region}_")
-        return [column for column in self.predictors if names.match(column)]
+        return feature_columns(self.predictors, images, roi)
+
+    def outer_folds(self, count: int, seed: int) -> Sequence[Split]:
+        """Return the outer folds: whole centres where these are held out, else ``count`` by outcome."""
+        if self.left_out_together is None:
+            return stratified_folds(self.outcome.to_numpy(), count, seed)
+        return centre_folds(self.left_out_together.to_numpy())
 
     def summary(self, ranges: pd.DataFrame) -> dict[str, Any]:
         """Describe the training data for the frozen model: sizes, who, and the range of each term."""
@@ -61,8 +81,42 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Freezing:
+    """What all models of a task share: outer folds, how the cut-off is chosen, and the seed."""
+
+    folds: Sequence[Split]
+    rule: str
+    at: float | None
+    seed: int
+
+
+def feature_columns(table: pd.DataFrame, images: Iterable[str], roi: str) -> list[str]:
+    """Return the feature columns of one region, or of all habitats, over all images."""
+    region = r"h\d+" if roi == "habitats" else re.escape(roi)
+    names = re.compile(f"({'|'.join(map(re.escape, images))})_{region}_")
+    return [column for column in table if names.match(column)]
+
+
+def with_frequency(selection: pd.DataFrame, frequency: pd.DataFrame) -> pd.DataFrame:
+    """Put how often repeated splits selected each column beside what was selected.
+
+    ``frequency`` is ``model, column, selection_frequency``; what no split selected has 0, except columns
+    that are not selected one by one (variables of models without selection), which keep none.
+    """
+    found = selection.drop(columns="selection_frequency").merge(frequency, on=["model", "column"], how="left")
+    chosen = found["model"].str.startswith("signature_") | (found["model"] == "clinical")
+    found["selection_frequency"] = found["selection_frequency"].fillna(0.0).where(chosen)
+    return found
+
+
+def freezing_for(training: Training, outer_folds: int, cut_off: Mapping[str, Any], seed: int) -> Freezing:
+    """Return what a task's models share, from its settings."""
+    return Freezing(training.outer_folds(outer_folds, seed), cut_off["rule"], cut_off.get("at"), seed)
+
+
+@dataclass(frozen=True)
 class Fitted:
-    """A frozen model with its tables; ``path``, ``cv`` and ``cross_fitted`` are a signature's."""
+    """A frozen model with its tables; ``path`` and those after it are a signature's."""
 
     model: FrozenModel
     selection: pd.DataFrame
@@ -71,89 +125,118 @@ class Fitted:
     path: pd.DataFrame = field(default_factory=pd.DataFrame)
     cv: pd.DataFrame = field(default_factory=pd.DataFrame)
     cross_fitted: pd.DataFrame = field(default_factory=pd.DataFrame)
+    choice: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_training(predictors: str, outcomes: str, task: str) -> Training:
     """Read the training cohort's files, keeping the patients whose outcome is known."""
-    known = pd.read_csv(outcomes, dtype={"patient_id": str}).set_index("patient_id")[task].dropna()
-    table = pd.read_parquet(predictors).set_index("patient_id")
-    return Training(table.loc[known.index], known)
+    table = read_csv(outcomes).set_index("patient_id")
+    table = table[table[task].notna()]
+    centre = None if table[LEFT_OUT].isna().all() else table[LEFT_OUT]
+    return Training(pd.read_parquet(predictors).set_index("patient_id").loc[table.index], table[task], centre)
+
+
+def signature_columns(features: Iterable[str], signature: Mapping[str, Any]) -> list[str]:
+    """Return the columns that a signature is fitted on: features, and what its steps need beside them."""
+    return [*features, *carried_columns(signature)]
+
+
+def read_lower_bounds(stability: Sequence[str]) -> dict[str, float] | None:
+    """Read the lower ICC bounds of features from the table of stability, where there is one."""
+    return lower_bounds(read_csv(stability[0])) if stability else None
 
 
 def fit_signature(
     training: Training,
     roi: str,
     columns: list[str],
-    lasso: Mapping[str, Any],
-    outer_folds: int,
-    seed: int,
+    signature: Mapping[str, Any],
+    inner_folds: int,
     nested: bool,
+    freezing: Freezing,
+    lower: Mapping[str, float] | None = None,
 ) -> Fitted:
     """Fit and freeze the signature of one region.
 
-    ``nested`` also cross-fits it inside every outer fold, which combined models need.
+    ``signature`` has its ``steps`` and ``model`` (:func:`annulus.modelling.pipeline.build_pipeline`);
+    ``lower`` are the lower ICC bounds for the step ``stability``. ``nested`` also cross-fits it inside every
+    outer fold, in ``inner_folds``, which combined models need.
     """
-    features, y = training.predictors[columns], training.outcome.to_numpy()
-    model = RadScore(
-        folds=lasso["folds"],
-        penalty=lasso["penalty"],
-        count=lasso["penalties"],
-        smallest_ratio=lasso["smallest_ratio"],
-        seed=seed,
-    )
-    crossed = cross_fit(model, features, y, outer_folds, seed, nested)
+    features = training.predictors[signature_columns(columns, signature)]
+    y = training.outcome.to_numpy()
+    model = build_pipeline(signature, freezing.seed, lower)
+    scores = cross_fit(model, features, y, freezing.folds, inner_folds, freezing.seed, nested).scores
     model.fit(features, y)
-    linear = freeze_signature(model, columns)
-    scores = crossed.scores
+    scorer = model.freeze()
     own = scores[scores["outer_set"] == "all"].set_index("patient_id")
     overall = own["score"] + own["intercept"]
-    if model.chosen_ == len(model.path_.penalties) - 1 and linear.terms:
-        logger.warning("signature_%s: the smallest penalty of its path was chosen; extend the path", roi)
     name = f"signature_{roi}"
-    note = "" if linear.terms else "no feature was selected: the signature is its intercept"
-    frozen, table = _freeze(
-        name, "signature", linear, linear.of(features), overall, training,
-        features[list(linear.terms)], note,
-    )  # fmt: skip
+    path, cv = pd.DataFrame(columns=PATH_COLUMNS), pd.DataFrame(columns=CV_COLUMNS)
+    fitted = chosen_estimator(model)
+    if isinstance(fitted, PenalisedLogistic):
+        path, cv = _path_table(fitted), _cv_table(fitted)
+        if fitted.chosen_ == len(fitted.path_.penalties) - 1 and scorer.terms:
+            logger.warning("%s: the smallest penalty of its path was chosen; extend the path", name)
+    note = "" if scorer.terms else "no feature was selected: the signature is its intercept"
+    unfrozen = FrozenModel(name, "signature", scorer, note)
+    ranges = features[list(scorer.terms)]
+    frozen, table = _freeze(unfrozen, scorer.of(features), overall, training, ranges, freezing)
     return Fitted(
         model=frozen,
-        selection=_signature_selection(name, model, columns),
+        selection=selection_table(fitted).assign(model=name).reindex(columns=SELECTION_COLUMNS),
         odds_ratios=pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
         training=table,
-        path=_path_table(model, columns),
-        cv=_cv_table(model),
+        path=path,
+        cv=cv,
         cross_fitted=scores,
+        choice=choice_table(model),
     )
 
 
 def fit_clinical_model(
-    training: Training, candidates: Sequence[str], entry_p: float, outer_folds: int, seed: int
+    training: Training,
+    candidates: Sequence[str],
+    entry_p: float,
+    stay_p: float | None,
+    freezing: Freezing,
 ) -> Fitted:
-    """Fit and freeze the clinical model, or freeze that there is none."""
-    columns = {name: columns_of("participants")[name] for name in candidates}
+    """Fit and freeze the clinical model by univariable and backward selection, or that there is none."""
+    columns = variables(candidates)
+
+    def fit(table: pd.DataFrame, outcome: np.ndarray) -> ClinicalModel:
+        return fit_backward(table, outcome, columns, entry_p, stay_p)
+
     y = training.outcome.to_numpy()
-    found = fit_clinical(training.predictors, y, columns, entry_p)
-    folds = stratified_folds(y, outer_folds, seed)
+    alone = [univariable_rows(training.predictors, y, column) for column in columns.values()]
+    note = "after selection, so intervals are too narrow"
+    return _fit_variables("clinical", training, columns, fit, alone, note, freezing)
 
-    def refit(table: pd.DataFrame, outcome: np.ndarray) -> Linear | None:
-        return fit_clinical(table, outcome, columns, entry_p).linear
 
-    selection = found.selection.assign(model="clinical").reindex(columns=SELECTION_COLUMNS)
-    odds_ratios = found.odds_ratios.assign(model="clinical").reindex(columns=ODDS_RATIO_COLUMNS)
-    if found.linear is None:
-        return Fitted(
-            FrozenModel("clinical", "clinical", None, found.reason),
-            selection,
-            odds_ratios,
-            pd.DataFrame(columns=TRAINING_COLUMNS),
-        )
-    overall = out_of_fold_clinical(training.predictors, training.outcome, columns, folds, refit)
-    terms = encode(training.predictors, [columns[name] for name in found.kept])
-    frozen, table = _freeze(
-        "clinical", "clinical", found.linear, found.linear.of(terms), overall, training, terms,
-        clinical=found.kept,
-    )  # fmt: skip
-    return Fitted(frozen, selection, odds_ratios, table)
+def fit_prespecified_model(
+    training: Training, name: str, candidates: Sequence[str], freezing: Freezing
+) -> Fitted:
+    """Fit and freeze a model of all ``candidates``, none selected, or that there is none."""
+    columns = variables(candidates)
+
+    def fit(table: pd.DataFrame, outcome: np.ndarray) -> ClinicalModel:
+        return fit_prespecified(table, outcome, columns)
+
+    return _fit_variables(name, training, columns, fit, [], "pre-specified, no selection", freezing)
+
+
+def prespecified_variables(name: str, clinical: Sequence[str]) -> list[str]:
+    """Return the variables of a model without selection, given the study's clinical candidates."""
+    return {
+        "clinical_full": [*clinical],
+        "volume": [LESION_SIZE],
+        "size_clinical": [LESION_SIZE, *clinical],
+    }[name]
+
+
+def variables(names: Iterable[str]) -> dict[str, Column]:
+    """Return the named variables: of the data dictionary, or the lesion's size."""
+    known = {**columns_of("participants"), LESION_SIZE: SIZE}
+    return {name: known[name] for name in names}
 
 
 def fit_combined_model(
@@ -162,43 +245,25 @@ def fit_combined_model(
     signatures: Mapping[str, FrozenModel],
     cross_fitted: Mapping[str, pd.DataFrame],
     clinical: Sequence[str],
-    outer_folds: int,
-    seed: int,
+    freezing: Freezing,
 ) -> Fitted:
-    """Fit and freeze a model of Rad-scores (by region) and clinical variables.
-
-    Its coefficients are estimated on cross-fitted Rad-scores, so that a signature's optimism on its
-    own patients does not buy it weight; new patients are scored by the frozen signatures.
-    """
-    columns = [columns_of("participants")[variable] for variable in clinical]
-    encoded = encode(training.predictors, columns)
-    y, patients = training.outcome.to_numpy(), training.outcome.index.to_numpy()
+    """Fit and freeze a model of Rad-scores (by region) and clinical variables."""
+    columns = variables(clinical)
+    encoded = encode(training.predictors, columns.values())
+    y, patients = training.outcome.to_numpy(), training.outcome.index
+    scores = {roi: score.loc[patients].to_numpy() for roi, score in own_scores(cross_fitted).items()}
     frozen_signatures = {roi: model.linear for roi, model in signatures.items() if model.linear is not None}
-    terms = combined_terms(_own_scores(cross_fitted), encoded, patients)
-    empty = [rad_score(roi) for roi, linear in frozen_signatures.items() if not linear.terms]
-    found = fit_combined(terms.drop(columns=empty), y)
-    selection = _combined_selection(name, list(terms), [*found.dropped, *empty], found.linear)
-    if found.linear is None or found.fit is None:
-        return Fitted(
-            FrozenModel(name, "combined", None, found.reason),
-            selection,
-            pd.DataFrame(columns=ODDS_RATIO_COLUMNS),
-            pd.DataFrame(columns=TRAINING_COLUMNS),
-        )
-    kept = {roi: s for roi, s in frozen_signatures.items() if rad_score(roi) in found.linear.terms}
-    linear = _on_frozen_scores(found.linear, kept)
-    scores = {rad_score(roi): signature.of(training.predictors) for roi, signature in kept.items()}
-    apparent = encoded.assign(**scores)[list(linear.terms)]
-    folds = stratified_folds(y, outer_folds, seed)
-    overall = out_of_fold(cross_fitted, encoded, training.outcome, folds)
-    frozen, table = _freeze(
-        name, "combined", linear, linear.of(apparent), overall, training, apparent,
-        f"without {', '.join(empty)}, which selected nothing" if empty else "",
-        clinical=tuple(clinical), signatures=kept,
-    )  # fmt: skip
-    imputed = int(encoded.isna().any(axis=1).sum())
-    note = "Rad-scores are cross-fitted" + (f"; {imputed} patients imputed" if imputed else "")
-    odds_ratios = found.fit.odds_ratios().assign(model=name, analysis="multivariable", note=note)
+    found = fit_combined(name, scores, encoded, y, frozen_signatures, clinical)
+    model = found.model
+    linear = model.linear if isinstance(model.linear, Linear) else None
+    selection = _combined_selection(name, [*found.terms, *found.dropped], found.dropped, linear)
+    if linear is None:
+        return _unfitted(model, selection, pd.DataFrame())
+    rad_scores = {rad_score(roi): linear.of(training.predictors) for roi, linear in model.signatures.items()}
+    apparent = encoded.assign(**rad_scores)[list(linear.terms)]
+    overall = out_of_fold(cross_fitted, training.predictors, columns, training.outcome, freezing.folds)
+    frozen, table = _freeze(model, linear.of(apparent), overall, training, apparent, freezing)
+    odds_ratios = multivariable_rows(found.terms, y, "Rad-scores are cross-fitted").assign(model=name)
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
 
 
@@ -224,31 +289,64 @@ def predict(models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str
     return pd.concat(parts, ignore_index=True)
 
 
-def _freeze(
+def _fit_variables(
     name: str,
-    kind: str,
-    linear: Linear,
+    training: Training,
+    columns: Mapping[str, Column],
+    fit: Callable[[pd.DataFrame, np.ndarray], ClinicalModel],
+    univariable: list[pd.DataFrame],
+    note: str,
+    freezing: Freezing,
+) -> Fitted:
+    """Fit and freeze a model of variables by ``fit``, which is repeated in every outer fold."""
+    y = training.outcome.to_numpy()
+    found = fit(training.predictors, y)
+    selection = found.selection.assign(model=name).reindex(columns=SELECTION_COLUMNS)
+    odds = list(univariable)
+    if found.linear is None:
+        model = FrozenModel(name, "clinical", None, found.reason)
+        return _unfitted(model, selection, pd.concat(odds) if odds else pd.DataFrame())
+    terms = encode(training.predictors, [columns[kept] for kept in found.kept])
+    odds.append(multivariable_rows(terms, y, note))
+    overall = out_of_fold_clinical(training.predictors, training.outcome, columns, freezing.folds, fit)
+    model = FrozenModel(
+        name,
+        "clinical",
+        found.linear,
+        clinical=tuple(kept for kept in found.kept if kept != LESION_SIZE),
+        log_likelihood=found.fit.log_likelihood if isinstance(found.fit, LogisticFit) else None,
+    )
+    used = terms[list(found.linear.terms)]
+    frozen, table = _freeze(model, found.linear.of(terms), overall, training, used, freezing)
+    odds_ratios = pd.concat(odds, ignore_index=True).assign(model=name).reindex(columns=ODDS_RATIO_COLUMNS)
+    return Fitted(frozen, selection, odds_ratios, table)
+
+
+def _unfitted(model: FrozenModel, selection: pd.DataFrame, odds_ratios: pd.DataFrame) -> Fitted:
+    return Fitted(
+        model,
+        selection,
+        odds_ratios.assign(model=model.name).reindex(columns=ODDS_RATIO_COLUMNS),
+        pd.DataFrame(columns=TRAINING_COLUMNS),
+    )
+
+
+def _freeze(
+    model: FrozenModel,
     apparent: np.ndarray,
     out_of_fold_scores: pd.Series,
     training: Training,
     ranges: pd.DataFrame,
-    reason: str = "",
-    clinical: tuple[str, ...] = (),
-    signatures: Mapping[str, Linear] | None = None,
+    freezing: Freezing,
 ) -> tuple[FrozenModel, pd.DataFrame]:
-    """Choose the cut-off on out-of-fold predictions and put the frozen model together."""
-    held_out = probability(out_of_fold_scores.reindex(training.outcome.index))
-    model = FrozenModel(
-        name=name,
-        kind=kind,
-        linear=linear,
-        reason=reason,
-        clinical=clinical,
-        signatures=signatures or {},
-        threshold=youden(training.outcome.to_numpy(), held_out),
-        threshold_rule=YOUDEN,
-        training=training.summary(ranges),
-    )
+    """Choose the cut-off on out-of-fold predictions and put the frozen model together.
+
+    ``out_of_fold_scores`` are log-odds counted from their folds' prior (see
+    :func:`annulus.modelling.combined.over_folds`); here they are put at the training prevalence.
+    """
+    y = training.outcome.to_numpy()
+    held_out = probability(out_of_fold_scores.reindex(training.outcome.index) + log_odds(y))
+    cut_off = choose_cut_off(y, held_out, freezing.rule, freezing.at, freezing.seed)
     table = pd.DataFrame(
         {
             "patient_id": training.outcome.index,
@@ -257,28 +355,13 @@ def _freeze(
             "probability_out_of_fold": held_out,
         }
     )
-    return model, table
-
-
-def _own_scores(cross_fitted: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series]:
-    """Return each signature's cross-fitted Rad-scores over all training patients, by patient."""
-    return {
-        roi: table[table["outer_set"] == "all"].set_index("patient_id")["score"]
-        for roi, table in cross_fitted.items()
-    }
-
-
-def _on_frozen_scores(linear: Linear, signatures: Mapping[str, Linear]) -> Linear:
-    """Take the frozen signatures' intercepts off their scores, as cross-fitted scores have none."""
-    origin = {rad_score(roi): signature.intercept for roi, signature in signatures.items()}
-    shift = tuple(origin.get(term, 0.0) for term in linear.terms)
-    fill = tuple(value + by for value, by in zip(linear.fill, shift, strict=True))
-    return replace(linear, mean=shift, fill=fill)
+    return replace(model, cut_off=cut_off, training=training.summary(ranges)), table
 
 
 def _combined_selection(
-    name: str, terms: list[str], dropped: list[str], linear: Linear | None
+    name: str, terms: Sequence[str], dropped: Sequence[str], linear: Linear | None
 ) -> pd.DataFrame:
+    terms = list(dict.fromkeys(terms))
     coefficients = dict(zip(linear.terms, linear.coefficients, strict=True)) if linear else {}
     return pd.DataFrame(
         {
@@ -290,29 +373,21 @@ def _combined_selection(
     ).reindex(columns=SELECTION_COLUMNS)
 
 
-def _signature_selection(name: str, model: RadScore, columns: list[str]) -> pd.DataFrame:
-    varies = model.preprocessing_["variance"].varies_
-    removed = np.where(~varies, "variance", np.where(model.coef_ == 0, "lasso", ""))
-    table = pd.DataFrame(
-        {"model": name, "column": columns, "step_removed": removed, "coefficient": model.coef_}
-    )
-    return table.reindex(columns=SELECTION_COLUMNS)
-
-
-def _path_table(model: RadScore, columns: list[str]) -> pd.DataFrame:
+def _path_table(model: PenalisedLogistic) -> pd.DataFrame:
     """Coefficients along the path, of the features that ever have one down to the chosen penalty."""
     coefficients = model.path_.coefficients
     ever = np.flatnonzero((coefficients[: model.chosen_ + 1] != 0).any(axis=0))
     return pd.DataFrame(
         {
-            "column": np.repeat([columns[i] for i in ever], len(model.path_.penalties)),
+            "column": np.repeat([model.names_[i] for i in ever], len(model.path_.penalties)),
             "penalty": np.tile(model.path_.penalties, len(ever)),
             "coefficient": coefficients[:, ever].T.ravel(),
-        }
+        },
+        columns=PATH_COLUMNS,
     )
 
 
-def _cv_table(model: RadScore) -> pd.DataFrame:
+def _cv_table(model: PenalisedLogistic) -> pd.DataFrame:
     found = model.cross_validation_
     table = pd.DataFrame(
         {
@@ -326,4 +401,4 @@ def _cv_table(model: RadScore) -> pd.DataFrame:
     rules = {found.minimum: ["minimum"]}
     rules.setdefault(found.one_se, []).append("one_se")
     table["rule"] = [";".join(rules.get(i, [])) for i in range(len(table))]
-    return table
+    return table[CV_COLUMNS]

@@ -1,7 +1,7 @@
 """Frozen models: everything that scoring a new patient needs, as plain JSON.
 
-A model is a logistic regression on terms. A term is a feature, a clinical variable's term, or the
-Rad-score of a signature that the model carries with it.
+A model is a logistic regression on terms, or a signature of another kind (support vectors, trees). A term
+is a feature, a clinical variable's term, or the Rad-score of a signature that the model carries with it.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,17 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
+from annulus.modelling.frozen_steps import FrozenStep, prepared, raw_columns, step_from_json, step_to_json
+from annulus.modelling.scorers import Kernel, Trees
+from annulus.modelling.threshold import CutOff
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear predictor on imputed z-scores: intercept + sum of coefficient * (x - mean) / sd."""
+    """A linear predictor on imputed z-scores: intercept + sum of coefficient * (x - mean) / sd.
+
+    Steps ``before`` it (see :mod:`annulus.modelling.frozen_steps`) turn the raw columns into its terms.
+    """
 
     intercept: float
     terms: tuple[str, ...] = ()
@@ -25,19 +31,25 @@ class Linear:
     fill: tuple[float, ...] = ()
     mean: tuple[float, ...] = ()
     sd: tuple[float, ...] = ()
+    before: tuple[FrozenStep, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the raw table that scoring needs."""
+        return raw_columns(self.before, self.terms)
 
     def of(self, table: pd.DataFrame) -> np.ndarray:
         """Linear predictor of every row of ``table``; a missing term takes its training median."""
         if not self.terms:
             return np.full(len(table), self.intercept)
-        values = table[list(self.terms)].to_numpy(dtype=float)
+        values = prepared(self.before, table, self.terms).to_numpy()
         values = np.where(np.isnan(values), self.fill, values)
         scores: np.ndarray = (values - self.mean) / self.sd @ np.array(self.coefficients)
         return scores + self.intercept
 
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers and names."""
-        return {
+        content: dict[str, Any] = {
             "intercept": self.intercept,
             "terms": [
                 {"term": term, "coefficient": b, "fill": fill, "mean": mean, "sd": sd}
@@ -46,6 +58,9 @@ class Linear:
                 )
             ],
         }
+        if self.before:
+            content["before"] = [step_to_json(step) for step in self.before]
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Linear":
@@ -60,25 +75,36 @@ class Linear:
                 ("sd", "sd"),
             )
         }
-        return cls(intercept=content["intercept"], **parts)
+        before = tuple(map(step_from_json, content.get("before", ())))
+        return cls(intercept=content["intercept"], before=before, **parts)
+
+
+Scorer = Linear | Kernel | Trees
+
+
+def scorer_from_json(content: Mapping[str, Any]) -> Scorer:
+    """Read a scorer of any kind; one that does not say its kind is linear."""
+    kinds: Mapping[str, type[Scorer]] = {"linear": Linear, Kernel.kind: Kernel, Trees.kind: Trees}
+    return kinds[content.get("kind", "linear")].from_json(content)
 
 
 @dataclass(frozen=True)
 class FrozenModel:
     """One model of one task.
 
-    ``reason`` says why there is no model when ``linear`` is None. ``threshold`` is the training
-    cut-off on the probability (at or above it is positive).
+    ``linear`` gives its linear predictor (log-odds): a regression, or a signature of another kind. ``reason``
+    says why there is no model when ``linear`` is None. ``cut_off`` was chosen on training patients.
+    ``log_likelihood`` is that of the training fit, of models fitted by maximum likelihood.
     """
 
     name: str
     kind: str
-    linear: Linear | None
+    linear: Scorer | None
     reason: str = ""
     clinical: tuple[str, ...] = ()
-    signatures: Mapping[str, Linear] = field(default_factory=dict)
-    threshold: float | None = None
-    threshold_rule: str = ""
+    signatures: Mapping[str, Scorer] = field(default_factory=dict)
+    cut_off: CutOff | None = None
+    log_likelihood: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def score(self, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> np.ndarray:
@@ -87,10 +113,10 @@ class FrozenModel:
             raise ValueError(f"{self.name} was not fitted: {self.reason}")
         clinical = self._clinical(predictors, columns)
         scores = pd.DataFrame(
-            {rad_score(roi): linear.of(predictors) for roi, linear in self.signatures.items()},
+            {rad_score(roi): scorer.of(predictors) for roi, scorer in self.signatures.items()},
             index=predictors.index,
         )
-        wanted = [t for t in self.linear.terms if t not in clinical and t not in scores]
+        wanted = [t for t in self.linear.columns if t not in clinical and t not in scores]
         return self.linear.of(pd.concat([predictors[wanted], clinical, scores], axis=1))
 
     def _clinical(self, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
@@ -112,13 +138,10 @@ class FrozenModel:
             "fitted": self.linear is not None,
             "reason": self.reason,
             "clinical": list(self.clinical),
-            "signatures": {roi: linear.to_json() for roi, linear in self.signatures.items()},
+            "signatures": {roi: scorer.to_json() for roi, scorer in self.signatures.items()},
             "linear": None if self.linear is None else self.linear.to_json(),
-            "threshold": {
-                "value": self.threshold,
-                "rule": self.threshold_rule,
-                "direction": ">=",
-            },
+            "threshold": None if self.cut_off is None else _cut_off_json(self.cut_off),
+            "log_likelihood": self.log_likelihood,
             "training": dict(self.training),
         }
 
@@ -128,12 +151,12 @@ class FrozenModel:
         return cls(
             name=content["name"],
             kind=content["kind"],
-            linear=None if content["linear"] is None else Linear.from_json(content["linear"]),
+            linear=None if content["linear"] is None else scorer_from_json(content["linear"]),
             reason=content["reason"],
             clinical=tuple(content["clinical"]),
-            signatures={roi: Linear.from_json(part) for roi, part in content["signatures"].items()},
-            threshold=content["threshold"]["value"],
-            threshold_rule=content["threshold"]["rule"],
+            signatures={roi: scorer_from_json(part) for roi, part in content["signatures"].items()},
+            cut_off=None if content["threshold"] is None else _cut_off(content["threshold"]),
+            log_likelihood=content["log_likelihood"],
             training=content["training"],
         )
 
@@ -141,3 +164,18 @@ class FrozenModel:
 def rad_score(roi: str) -> str:
     """Name the term that holds the Rad-score of a region."""
     return f"radscore_{roi}"
+
+
+def _cut_off_json(cut_off: CutOff) -> dict[str, Any]:
+    interval = None if np.isnan(cut_off.lower) else [cut_off.lower, cut_off.upper]
+    return {"value": cut_off.value, "rule": cut_off.rule, "direction": ">=", "interval": interval}
+
+
+def _cut_off(content: Mapping[str, Any]) -> CutOff:
+    lower, upper = content["interval"] or (np.nan, np.nan)
+    return CutOff(content["value"], content["rule"], lower, upper)
+
+
+def cut_off_of(content: Mapping[str, Any]) -> float:
+    """Return the cut-off of a frozen model as JSON; one that does not exist calls nobody positive."""
+    return float("inf") if content["threshold"] is None else float(content["threshold"]["value"])

@@ -7,6 +7,7 @@ out take no part. The outcome cannot be given: protecting it would carry it into
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,51 @@ def apply_combat(
     return moved
 
 
+@dataclass(frozen=True)
+class Harmonise:
+    """A fitted ComBat, frozen for the features that a signature needs; numbers are by feature.
+
+    ``slopes`` has a row per covariate, ``shift`` and ``scale`` one per centre.
+    """
+
+    kind: ClassVar[str] = "harmonise"
+
+    features: tuple[str, ...]
+    centre: str
+    covariates: tuple[str, ...]
+    unseen: str
+    centres: tuple[str, ...]
+    reference: str | None
+    grand_mean: tuple[float, ...]
+    slopes: tuple[tuple[float, ...], ...]
+    spread: tuple[float, ...]
+    shift: tuple[tuple[float, ...], ...]
+    scale: tuple[tuple[float, ...], ...]
+    adjusted: tuple[bool, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the raw table that it needs beside the features."""
+        return (self.centre, *self.covariates)
+
+    def apply(self, features: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+        """Return its features of ``features`` harmonised; centre and covariates are in ``table``."""
+        names = list(self.features)
+        model = CombatModel(
+            self.centres,
+            self.reference,
+            np.array(self.grand_mean),
+            np.array(self.slopes).reshape(len(self.covariates), len(names)),
+            np.array(self.spread),
+            np.array(self.shift),
+            np.array(self.scale),
+            np.array(self.adjusted, dtype=bool),
+        )
+        centre, covariates = _centre_and_covariates(table, self.centre, self.covariates)
+        moved = apply_combat(model, features[names].to_numpy(dtype=float), centre, covariates, self.unseen)
+        return pd.DataFrame(moved, features.index, names)
+
+
 class Combat(TransformerMixin, BaseEstimator):
     """ComBat as a transformer of a table that holds the features, the centre and the covariates.
 
@@ -170,6 +216,31 @@ class Combat(TransformerMixin, BaseEstimator):
         moved = apply_combat(self.model_, values, centre, covariates, self.unseen)
         return pd.DataFrame(moved, index=X.index, columns=self.get_feature_names_out())
 
+    def freeze(self, kept: Sequence[str]) -> Harmonise:
+        """Keep what harmonising the features ``kept`` needs.
+
+        Where an unseen centre is estimated, that is every feature: the estimate borrows from all.
+        """
+        check_is_fitted(self)
+        names = [str(name) for name in self.get_feature_names_out()]
+        wanted = set(names if self.unseen == "reference" else kept)
+        own = [i for i, name in enumerate(names) if name in wanted]
+        model = self.model_
+        return Harmonise(
+            features=tuple(names[i] for i in own),
+            centre=self.centre,
+            covariates=tuple(self.covariates),
+            unseen=self.unseen,
+            centres=model.centres,
+            reference=model.reference,
+            grand_mean=tuple(model.grand_mean[own].tolist()),
+            slopes=tuple(map(tuple, model.slopes[:, own].tolist())),
+            spread=tuple(model.spread[own].tolist()),
+            shift=tuple(map(tuple, model.shift[:, own].tolist())),
+            scale=tuple(map(tuple, model.scale[:, own].tolist())),
+            adjusted=tuple(model.adjusted[own].tolist()),
+        )
+
     def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Name the features, which are all columns but the centre and the covariates."""
         check_is_fitted(self)
@@ -177,19 +248,29 @@ class Combat(TransformerMixin, BaseEstimator):
         return np.array([name for name in self.feature_names_in_ if name not in apart], dtype=object)
 
     def _parts(self, X: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        absent = [name for name in (self.centre, *self.covariates) if name not in X]
-        if absent:
-            raise StudyError(f"ComBat: the table has no column {', '.join(absent)}.")
-        if X[[self.centre, *self.covariates]].isna().any(axis=None):
-            raise StudyError(
-                f"ComBat: a patient has no {self.centre} or no value of a covariate. Fill them in, or leave "
-                "out the patient or the covariate."
-            )
+        centre, covariates = _centre_and_covariates(X, self.centre, self.covariates)
         features = X[list(self.get_feature_names_out())].to_numpy(dtype=float)
         if not np.isfinite(features).all():
             raise StudyError("ComBat: a feature is missing. Put imputation before harmonisation.")
-        centre = X[self.centre].astype(str).to_numpy(dtype=object)
-        return features, centre, X[list(self.covariates)].to_numpy(dtype=float)
+        return features, centre, covariates
+
+
+def _centre_and_covariates(
+    table: pd.DataFrame, centre: str, covariates: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    absent = [name for name in (centre, *covariates) if name not in table]
+    if absent:
+        raise StudyError(f"ComBat: the table has no column {', '.join(absent)}.")
+    if table[[centre, *covariates]].isna().any(axis=None):
+        raise StudyError(
+            f"ComBat: a patient has no {centre} or no value of a covariate. Fill them in, or leave "
+            "out the patient or the covariate."
+        )
+    try:
+        values = table[list(covariates)].to_numpy(dtype=float)
+    except ValueError as error:
+        raise StudyError(f"ComBat: covariates must be numbers ({', '.join(covariates)}): {error}.") from None
+    return table[centre].astype(str).to_numpy(dtype=object), values
 
 
 def _refuse_small(names: np.ndarray, counts: np.ndarray, reference: str | None) -> None:

@@ -2,14 +2,13 @@
 
 Objective: mean negative log-likelihood + penalty * sum (l1_ratio |b| + (1 - l1_ratio) b^2 / 2) over the
 coefficients b, the intercept unpenalised (Friedman, Hastie & Tibshirani, J Stat Softw 2010;33(1), where
-l1_ratio is alpha; 1 is the LASSO). Solved by glum, which is coordinate
-descent as in glmnet; liblinear penalises the intercept and is not the same model.
+l1_ratio is alpha; 1 is the LASSO). :mod:`annulus.modelling.descent` solves it; liblinear penalises the
+intercept and is not the same model.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from glum import GeneralizedLinearRegressor
 
 # Largest gradient left by the final fit, which then equals glmnet's to 1e-6 or better, and by fits
 # inside cross-validation, which only rank penalties and take about half the time this way.
@@ -62,30 +61,6 @@ def penalties_for(
     """
     largest = np.abs(features.T @ (outcome - outcome.mean())).max() / len(outcome) / l1_ratio
     return float(largest) * np.geomspace(1.0, smallest_ratio, count)
-
-
-def fit_path(
-    features: np.ndarray,
-    outcome: np.ndarray,
-    penalties: np.ndarray,
-    tolerance: float = FINAL,
-    l1_ratio: float = 1.0,
-) -> Path:
-    """Fit the LASSO (or elastic net) at every one of the decreasing ``penalties``.
-
-    ``tolerance`` is the largest absolute value of the gradient at which a fit is good enough.
-    """
-    model = GeneralizedLinearRegressor(
-        family="binomial",
-        l1_ratio=l1_ratio,
-        alpha_search=True,
-        alpha=list(penalties),
-        gradient_tol=tolerance,
-        max_iter=1000,
-        copy_X=True,
-    )
-    model.fit(np.asarray(features, dtype=np.float64), np.asarray(outcome, dtype=np.float64))
-    return Path(penalties, np.asarray(model.coef_path_), np.asarray(model.intercept_path_))
 
 
 def deviance(outcome: np.ndarray, linear_predictors: np.ndarray) -> np.ndarray:

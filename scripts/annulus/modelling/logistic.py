@@ -7,10 +7,16 @@ import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from scipy import stats
+from scipy.optimize import brentq
+from scipy.special import expit
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationWarning
 
 # A coefficient whose standard error per SD of its term is this large has no finite estimate.
 DIVERGED_SE = 30.0
+
+
+# Probabilities of 0 and 1 have no log-odds; this is the least step away that double precision tells from 1.
+CERTAIN = float(np.finfo(float).eps)
 
 
 class NotEstimable(Exception):
@@ -105,8 +111,18 @@ def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
     )
 
 
-def likelihood_ratio_p(fit: LogisticFit, outcome: np.ndarray) -> float:
-    """P-value of all terms together against the intercept alone, by likelihood ratio."""
-    prevalence = float(np.mean(outcome))
-    null = len(outcome) * (prevalence * np.log(prevalence) + (1 - prevalence) * np.log(1 - prevalence))
-    return float(stats.chi2.sf(2.0 * (fit.log_likelihood - null), len(fit.terms)))
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Log-odds, with probabilities of exactly 0 or 1 moved inwards by the same least step."""
+    p = np.clip(probability, CERTAIN, 1.0 - CERTAIN)
+    odds: np.ndarray = np.log(p) - np.log1p(-p)
+    return odds
+
+
+def intercept_given(y: np.ndarray, offset: np.ndarray) -> float:
+    """Return the intercept that, added to ``offset``, makes as many events expected as ``y`` has."""
+
+    def excess(intercept: float) -> float:
+        return float((y - expit(offset + intercept)).sum())
+
+    widest = float(np.abs(offset).max()) + 50.0
+    return float(brentq(excess, -widest, widest, xtol=1e-12))

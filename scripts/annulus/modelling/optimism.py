@@ -1,59 +1,32 @@
-"""Optimism of a model on its own patients, by bootstrapping everything that made it.
+"""Optimism of models on their own patients, by bootstrapping everything that made them.
 
 Harrell, Regression Modeling Strategies, 2nd ed. 2015, 5.3.4 (R's ``rms::validate``): a model refitted on a
 resample is better there than on the patients themselves, and by the mean of that difference the model's
 own performance on its own patients is too good. All of the pipeline must be refitted, selection and
 penalty included, or the correction is for the last step alone. Where features are many and patients few some
-optimism remains even so, as a resample and the cohort share two patients in three; nested cross-validation,
-which shares none, stands beside it.
+optimism remains even so, as a resample and the cohort share two patients in three; out-of-fold predictions,
+which share none, stand beside it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from scipy.optimize import brentq
-from scipy.special import expit
-from sklearn.base import BaseEstimator, clone
 from sklearn.metrics import roc_auc_score
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from annulus.evaluation.calibration import logit
-from annulus.modelling.logistic import NotEstimable, fit_logistic
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
 
 MEASURES = ("auc", "brier", "calibration_slope", "calibration_in_the_large", "calibration_intercept")
 
-# What fits a model on (table, outcome) and returns what predicts probabilities of a table.
-Predict = Callable[[pd.DataFrame], np.ndarray]
-Refit = Callable[[pd.DataFrame, np.ndarray], Predict]
+ROUND_COLUMNS = ["model", "resample", "measure", "there", "here"]
+OPTIMISM_COLUMNS = [
+    "model", "measure", "apparent", "optimism", "corrected", "resamples", "synthetic",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Optimism:
-    """Performance on a model's own patients, corrected for optimism.
-
-    ``table`` has one row per measure: ``measure``, ``apparent``, ``optimism``, ``corrected``, and
-    ``resamples``, the number of those in which the measure was defined. ``by_resample`` has the optimism of
-    every resample; one whose model could not be fitted is a row of NaN, ``failed`` counts those.
-    """
-
-    table: pd.DataFrame
-    by_resample: pd.DataFrame
-    failed: int
-
-
-@dataclass(frozen=True)
-class RefitClone:
-    """Refit an sklearn classifier whole: an unfitted clone, fitted anew."""
-
-    estimator: BaseEstimator
-
-    def __call__(self, X: pd.DataFrame, y: np.ndarray) -> Predict:
-        """Fit a clone and return its probabilities of the event."""
-        fitted = clone(self.estimator).fit(X, y)
-        return lambda table: fitted.predict_proba(table)[:, 1]
+# What predicts the probabilities of a table's patients, by model; and what fits it on (table, outcome,
+# number of the resample).
+Predict = Callable[[pd.DataFrame], Mapping[str, np.ndarray]]
+Refit = Callable[[pd.DataFrame, np.ndarray, int], Predict]
 
 
 def resamples(outcome: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -73,28 +46,62 @@ def resamples(outcome: np.ndarray, count: int, seed: int) -> np.ndarray:
     return np.array(drawn)
 
 
-def bootstrap_optimism(
-    refit: Refit, X: pd.DataFrame, outcome: np.ndarray, indices: np.ndarray, jobs: int = 1
-) -> Optimism:
-    """Correct the apparent performance of what ``refit`` fits, patients being the rows of ``X``.
+def optimism_rounds(
+    refit: Refit, table: pd.DataFrame, outcome: np.ndarray, drawn: Mapping[int, np.ndarray]
+) -> pd.DataFrame:
+    """Refit on every resample (its rows, by number) and judge the models there and on all patients here.
 
-    ``indices`` (resample x patient) are row numbers, from :func:`resamples`; the result is theirs alone,
-    whatever the number of ``jobs``. With ``jobs`` above 1 ``refit`` goes to other processes.
+    Patients are the rows of ``table``. Columns as :data:`ROUND_COLUMNS`, ``measure`` as of
+    :func:`performance`. What a resample gives depends on its number alone, whatever others are drawn.
     """
     y = np.asarray(outcome, dtype=float)
-    apparent = performance(y, refit(X, y)(X))
-    work = (delayed(_one)(refit, X, y, rows) for rows in indices)
-    by_resample = pd.DataFrame(Parallel(n_jobs=jobs)(work), columns=list(MEASURES))
-    table = pd.DataFrame(
-        {
-            "measure": MEASURES,
-            "apparent": [apparent[name] for name in MEASURES],
-            "optimism": by_resample.mean().to_numpy(),
-            "resamples": by_resample.notna().sum().to_numpy(),
-        }
-    )
-    table.insert(3, "corrected", table["apparent"] - table["optimism"])
-    return Optimism(table, by_resample, int(by_resample.isna().all(axis=1).sum()))
+    rounds = []
+    for number, rows in drawn.items():
+        predict = refit(table.iloc[rows], y[rows], number)
+        there, here = predict(table.iloc[rows]), predict(table)
+        for model, own in there.items():
+            inside, whole = performance(y[rows], own), performance(y, here[model])
+            rounds += [(model, number, measure, inside[measure], whole[measure]) for measure in MEASURES]
+    return pd.DataFrame(rounds, columns=ROUND_COLUMNS)
+
+
+def optimism_table(apparent: Mapping[str, Mapping[str, float]], rounds: pd.DataFrame) -> pd.DataFrame:
+    """Correct every model by its mean optimism: ``model, measure, apparent, optimism, corrected, resamples``.
+
+    ``apparent`` is performance by model, ``rounds`` of :func:`optimism_rounds`. ``resamples`` counts those
+    in which the measure was defined.
+    """
+    parts = []
+    for model, own in apparent.items():
+        mine = rounds[rounds["model"] == model]
+        differences = (mine["there"] - mine["here"]).groupby(mine["measure"])
+        optimism, counts = differences.mean(), differences.count()
+        table = pd.DataFrame(
+            {
+                "model": model,
+                "measure": MEASURES,
+                "apparent": [own[name] for name in MEASURES],
+                "optimism": [float(optimism[name]) for name in MEASURES],
+                "resamples": [int(counts[name]) for name in MEASURES],
+            }
+        )
+        table.insert(4, "corrected", table["apparent"] - table["optimism"])
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def apparent_performance(
+    training: Mapping[str, pd.DataFrame], outcome: pd.Series
+) -> dict[str, dict[str, float]]:
+    """Performance of every model on its own patients.
+
+    ``training`` is each model's ``training.csv``, empty where there is no model; ``outcome`` is by patient.
+    """
+    return {
+        model: performance(outcome.loc[table["patient_id"]].to_numpy(), table["probability"].to_numpy())
+        for model, table in training.items()
+        if len(table)
+    }
 
 
 def performance(outcome: np.ndarray, probability: np.ndarray) -> dict[str, float]:
@@ -115,22 +122,6 @@ def performance(outcome: np.ndarray, probability: np.ndarray) -> dict[str, float
         "auc": float(roc_auc_score(y, p)),
         "brier": float(((p - y) ** 2).mean()),
         "calibration_slope": slope,
-        "calibration_in_the_large": _in_the_large(y, linear),
+        "calibration_in_the_large": intercept_given(y, linear),
         "calibration_intercept": intercept,
     }
-
-
-def _one(refit: Refit, X: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> list[float]:
-    with threadpool_limits(1):
-        try:
-            predict = refit(X.iloc[rows], y[rows])
-        except NotEstimable:
-            return [np.nan] * len(MEASURES)
-        there = performance(y[rows], predict(X.iloc[rows]))
-        here = performance(y, predict(X))
-    return [there[name] - here[name] for name in MEASURES]
-
-
-def _in_the_large(y: np.ndarray, linear: np.ndarray) -> float:
-    widest = float(np.abs(linear).max()) + 50.0
-    return float(brentq(lambda a: float((y - expit(linear + a)).sum()), -widest, widest, xtol=1e-12))

@@ -9,6 +9,13 @@ import pandas as pd
 
 from annulus.errors import StudyError
 
+# Column of split.csv and of outcomes that names the patients (of a centre) who are held out together.
+LEFT_OUT = "left_out_together"
+
+# Patients of either outcome without whom nothing can be cross-validated.
+LEAST_REST = 6
+
+SPLIT_COLUMNS = ["patient_id", "cohort", LEFT_OUT]
 FLOW_COLUMNS = ["step", "cohort", "n_in", "n_out", "reason"]
 
 
@@ -70,9 +77,14 @@ def finish_split(
     steps = Flow(tuple(flow.to_dict("records"))).step(
         "features extracted", len(cohort), len(kept), "no feature could be extracted"
     )
-    outcomes = outcomes_of(participants.set_index("patient_id").loc[kept.index], tasks)
+    people = participants.set_index("patient_id").loc[kept.index]
+    outcomes = outcomes_of(people, tasks)
     for task, settings in tasks.items():
         refuse_small_classes(outcomes[[task]], kept, settings["outer_folds"])
+    together = pd.Series("", index=kept.index)
+    if plan["by"] == "leave_one_out":
+        together = people[plan["column"]].map(_text)
+        refuse_small_rest(outcomes, together)
     for name in plan["cohorts"]:
         part = outcomes[kept == name]
         if part.empty:
@@ -83,7 +95,9 @@ def finish_split(
             f"{task}: {int(part[task].sum())} events of {int(part[task].notna().sum())}" for task in tasks
         )
         steps = steps.step("allocation", len(kept), len(part), events, name)
-    return _split_table(kept), pd.DataFrame(steps.rows, columns=FLOW_COLUMNS)
+    split = _split_table(kept)
+    split[LEFT_OUT] = split["patient_id"].map(together)
+    return split, pd.DataFrame(steps.rows, columns=FLOW_COLUMNS)
 
 
 def _split_table(cohort: pd.Series) -> pd.DataFrame:
@@ -95,6 +109,16 @@ def of_cohort(participants: pd.DataFrame, split: pd.DataFrame, cohort: str) -> p
     """Return the participants of one cohort, in order of their id."""
     members = split.loc[split["cohort"] == cohort, "patient_id"]
     return participants[participants["patient_id"].isin(members)].sort_values("patient_id")
+
+
+def predictors_of(
+    participants: pd.DataFrame, clinical: Sequence[str], features: pd.DataFrame, size: pd.Series
+) -> pd.DataFrame:
+    """Put clinical variables, the lesion's size and features together, one row per participant."""
+    table = participants[["patient_id", *clinical]].merge(
+        size, left_on="patient_id", right_index=True, how="left"
+    )
+    return table.merge(features.drop(columns="timepoint"), on="patient_id")
 
 
 def _reasons(people: pd.DataFrame, lost: pd.DataFrame) -> str:
@@ -132,7 +156,9 @@ def split_patients(
 
     ``outcome`` balances a random split. Raises StudyError when the plan does not fit the table.
     """
-    by = {"column": _by_column, "date": _by_date, "random": _by_random}[plan["by"]]
+    by = {"column": _by_column, "date": _by_date, "random": _by_random, "leave_one_out": _leave_one_out}[
+        plan["by"]
+    ]
     cohort = by(participants, plan, outcome, seed)
     empty = [name for name in plan["cohorts"] if not (cohort == name).any()]
     if empty:
@@ -154,6 +180,23 @@ def refuse_small_classes(outcomes: pd.DataFrame, cohort: pd.Series, folds: int) 
                 f"{int(counts.get(0, 0))} without the event; {2 * folds} of each are needed for "
                 f"{folds} outer folds."
             )
+
+
+def refuse_small_rest(outcomes: pd.DataFrame, together: pd.Series) -> None:
+    """Raise StudyError when patients held out together leave too few others, or there is nobody else."""
+    if together.nunique() < 2:
+        raise StudyError(
+            f"split.column: all patients have the value {together.iloc[0]}; leaving one out needs two values."
+        )
+    for task in outcomes:
+        for name in sorted(set(together)):
+            rest = outcomes.loc[together != name, task]
+            fewest = int(min((rest == 1).sum(), (rest == 0).sum()))
+            if fewest < LEAST_REST:
+                raise StudyError(
+                    f"split.column: without {name} task {task} has {int((rest == 1).sum())} patients with "
+                    f"and {int((rest == 0).sum())} without the event; {LEAST_REST} of each are needed."
+                )
 
 
 def _outcome(values: pd.Series, positive: Sequence[object], negative: Sequence[object]) -> pd.Series:
@@ -184,6 +227,16 @@ def _by_column(
         raise StudyError(f"split.cohorts: {', '.join(doubled)} stands in more than one cohort.")
     cohort_of = {_text(v): name for name, values in plan["cohorts"].items() for v in values}
     return participants[plan["column"]].map(_text).map(cohort_of)
+
+
+def _leave_one_out(
+    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+) -> pd.Series:
+    """Everybody whose centre is known trains; the folds are the centres."""
+    if plan["column"] not in participants:
+        raise StudyError(f"split.column: the participants table has no column {plan['column']!r}.")
+    known = participants[plan["column"]].notna() & (participants[plan["column"]].map(_text) != "")
+    return pd.Series("train", index=participants.index).where(known)
 
 
 def _by_date(participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int) -> pd.Series:

@@ -15,10 +15,11 @@ from scipy import stats
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
-from sklearn.impute import IterativeImputer, SimpleImputer
+from sklearn.impute import IterativeImputer
 from sklearn.utils.validation import check_is_fitted
 
 from annulus.errors import StudyError
+from annulus.modelling.frozen_steps import ChainedFill, FrozenStep, MedianFill, Regression, ZScore
 
 # A standard deviation this small beside the mean is rounding, not variation.
 ROUNDING = 1e-10
@@ -42,6 +43,14 @@ class Step(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return np.array([*self._kept(), *self.carried], dtype=object)
 
+    def freeze(self, kept: Sequence[str]) -> FrozenStep | None:
+        """Keep what bringing the features ``kept`` through this step needs; None for a step that selects."""
+        return None
+
+    def _places(self, kept: Sequence[str]) -> list[int]:
+        wanted = set(kept)
+        return [i for i, name in enumerate(Step._kept(self)) if name in wanted]
+
     def _kept(self) -> list[str]:
         apart = set(self.carried)
         return [name for name in self.feature_names_in_ if name not in apart]
@@ -49,18 +58,21 @@ class Step(TransformerMixin, BaseEstimator):
     def _start(self, X: pd.DataFrame) -> pd.DataFrame:
         """Remember the columns, and return the features."""
         X = _table(X)
+        self.columns_in_ = X.columns
         self.feature_names_in_ = np.asarray(X.columns, dtype=object)
         self.n_features_in_ = X.shape[1]
         return self._features(X)
 
     def _features(self, X: pd.DataFrame) -> pd.DataFrame:
         X = _table(X)
-        if not X.columns.equals(pd.Index(self.feature_names_in_)):
+        if not X.columns.equals(self.columns_in_):
             absent = [name for name in self.feature_names_in_ if name not in X]
             if absent:
                 raise ValueError(
                     f"the table lacks columns that training had: {', '.join(map(str, absent[:5]))}"
                 )
+        elif not self.carried:
+            return X
         apart = set(self.carried)
         return X[[name for name in self.feature_names_in_ if name not in apart]]
 
@@ -90,13 +102,14 @@ class Selector(Step, ABC):
             keep, statistic = np.zeros(0, dtype=bool), np.zeros(0)
         self.keep_ = keep
         self.statistic_ = pd.Series(statistic, index=features.columns)
-        self.removed_ = [name for name, kept in zip(features.columns, keep, strict=True) if not kept]
+        self.removed_ = list(features.columns[~keep])
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the features kept."""
         check_is_fitted(self)
-        return self._with_carried(self._features(X).loc[:, self.keep_], X)
+        features = self._features(X)
+        return self._with_carried(features if self.keep_.all() else features.loc[:, self.keep_], X)
 
     def _kept(self) -> list[str]:
         return [name for name, kept in zip(super()._kept(), self.keep_, strict=True) if kept]
@@ -126,26 +139,68 @@ class Impute(Step):
     def fit(self, X: pd.DataFrame, y: object = None) -> "Impute":
         """Learn medians or regressions; a feature that nobody has becomes 0, which never varies."""
         _one_of("impute.method", self.method, IMPUTATIONS)
-        values = self._start(X).to_numpy(dtype=float)
-        self.imputer_ = self._imputer(values)
-        if values.shape[1]:
+        values = self._values(self._start(X))
+        self.median_ = _medians(values)
+        if self.method == "iterative" and values.shape[1] > 1:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # ten rounds are what is meant
-                self.imputer_.fit(values)
+                # A copy, because pandas lends arrays that cannot be written to.
+                self.imputer_ = self._imputer(values).fit(values.copy())
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return the features without missing values."""
         check_is_fitted(self)
         features = self._features(X)
-        if not features.shape[1]:
-            return self._with_carried(features, X)
-        filled = self.imputer_.transform(features.to_numpy(dtype=float, copy=True))
+        values = self._values(features)
+        missing = np.isnan(values)
+        if not missing.any():
+            filled = values
+        elif hasattr(self, "imputer_"):
+            # Without a complete row scikit-learn stops at medians when a table holds nothing at all.
+            with_medians = np.vstack([values, self.imputer_.initial_imputer_.statistics_])
+            filled = self.imputer_.transform(with_medians)[: len(values)]
+        else:
+            filled = np.where(missing, self.median_, values)
         return self._with_carried(pd.DataFrame(filled, features.index, features.columns), X)
 
-    def _imputer(self, values: np.ndarray) -> SimpleImputer | IterativeImputer:
-        if self.method == "median" or values.shape[1] < 2:
-            return SimpleImputer(strategy="median", keep_empty_features=True)
+    def freeze(self, kept: Sequence[str]) -> MedianFill | ChainedFill:
+        """Keep the medians, or the regressions that lead to the features ``kept`` and their neighbours."""
+        check_is_fitted(self)
+        if not hasattr(self, "imputer_"):
+            return self._medians(self._places(kept), self.median_)
+        needed, chain = set(self._places(kept)), []
+        for feature, neighbours, regression in reversed(self.imputer_.imputation_sequence_):
+            if feature in needed:
+                needed.update(map(int, neighbours))
+                chain.append((int(feature), neighbours, regression))
+        own = sorted(needed)
+        place = {column: i for i, column in enumerate(own)}
+        regressions = tuple(
+            Regression(
+                feature=place[feature],
+                neighbours=tuple(place[int(i)] for i in neighbours),
+                coefficients=tuple(regression.coef_.tolist()),
+                intercept=float(regression.intercept_),
+                lowest=_finite(self.imputer_.min_value[feature]),
+                highest=_finite(self.imputer_.max_value[feature]),
+            )
+            for feature, neighbours, regression in reversed(chain)
+        )
+        medians = self._medians(own, self.imputer_.initial_imputer_.statistics_)
+        return ChainedFill(medians.features, medians.fill, regressions)
+
+    def _medians(self, own: list[int], medians: np.ndarray) -> MedianFill:
+        names = self._kept()
+        return MedianFill(tuple(names[i] for i in own), tuple(medians[own].tolist()))
+
+    def _values(self, features: pd.DataFrame) -> np.ndarray:
+        values = features.to_numpy(dtype=float)
+        if np.isinf(values).any():
+            raise StudyError("impute: a feature is infinite, which no median or regression can learn from.")
+        return values
+
+    def _imputer(self, values: np.ndarray) -> IterativeImputer:
         known = np.isfinite(values).any(axis=0)
         lowest = np.where(known, np.nanmin(np.where(known, values, 0.0), axis=0), -np.inf)
         highest = np.where(known, np.nanmax(np.where(known, values, 0.0), axis=0), np.inf)
@@ -196,17 +251,23 @@ class Scale(Step):
     def fit(self, X: pd.DataFrame, y: object = None) -> "Scale":
         """Learn mean and standard deviation."""
         values = self._numbers(self._start(X))
-        self.mean_, self.sd_ = values.mean(axis=0), values.std(axis=0)
-        self.varies_ = vary(values)
+        self.mean_, self.sd_, self.varies_ = moments(values)
         return self
 
     def transform(self, X: pd.DataFrame) -> pd.DataFrame:
         """Return z-scores."""
         check_is_fitted(self)
         features = self._features(X)
-        values = (self._numbers(features) - self.mean_) / np.where(self.varies_, self.sd_, 1.0)
-        scaled = np.where(self.varies_, values, 0.0)
+        scaled = self._numbers(features) - self.mean_
+        scaled /= np.where(self.varies_, self.sd_, np.inf)
         return self._with_carried(pd.DataFrame(scaled, features.index, features.columns), X)
+
+    def freeze(self, kept: Sequence[str]) -> ZScore:
+        """Keep mean and standard deviation of the features ``kept``, no model having use of constant ones."""
+        check_is_fitted(self)
+        names, own = self._kept(), self._places(kept)
+        sd = np.where(self.varies_, self.sd_, 1.0)
+        return ZScore(tuple(names[i] for i in own), tuple(self.mean_[own].tolist()), tuple(sd[own].tolist()))
 
 
 class Variance(Selector):
@@ -220,9 +281,8 @@ class Variance(Selector):
         self.carried = carried
 
     def _judge(self, features: pd.DataFrame, outcome: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        values = self._numbers(features)
-        variance = values.var(axis=0)
-        return vary(values) & (variance > self.least), variance
+        _, sd, varies = moments(self._numbers(features))
+        return varies & (sd**2 > self.least), sd**2
 
 
 class Univariable(Selector):
@@ -341,8 +401,13 @@ def lower_bounds(stability: pd.DataFrame) -> dict[str, float]:
 
 def vary(values: np.ndarray) -> np.ndarray:
     """Mark the columns of ``values`` that differ between patients by more than rounding."""
-    marked: np.ndarray = values.std(axis=0) > ROUNDING * np.maximum(np.abs(values.mean(axis=0)), 1e-300)
-    return marked
+    return moments(values)[2]
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and population standard deviation of every column, and whether it varies (:func:`vary`)."""
+    mean, sd = values.mean(axis=0), values.std(axis=0)
+    return mean, sd, sd > ROUNDING * np.maximum(np.abs(mean), 1e-300)
 
 
 def three_states(values: np.ndarray) -> np.ndarray:
@@ -367,6 +432,15 @@ def mutual_information(states: np.ndarray, other: np.ndarray) -> np.ndarray:
     return found
 
 
+def _medians(values: np.ndarray) -> np.ndarray:
+    """Median of what is known of every column; 0 where nothing is."""
+    ordered = np.sort(values, axis=0)  # what is missing comes last
+    known = len(values) - np.isnan(ordered).sum(axis=0)
+    middle = np.stack([np.maximum(known - 1, 0) // 2, known // 2])
+    median: np.ndarray = np.take_along_axis(ordered, middle, axis=0).mean(axis=0)
+    return np.where(known > 0, median, 0.0)
+
+
 def _table(X: pd.DataFrame | np.ndarray) -> pd.DataFrame:
     if isinstance(X, pd.DataFrame):
         return X
@@ -381,6 +455,10 @@ def _unit(values: np.ndarray) -> np.ndarray:
     varies = vary(values)
     unit: np.ndarray = np.where(varies, centred / np.where(varies, length, 1.0), 0.0)
     return unit
+
+
+def _finite(limit: float) -> float | None:
+    return float(limit) if np.isfinite(limit) else None
 
 
 def _outcome(outcome: np.ndarray | None) -> np.ndarray:

@@ -9,7 +9,11 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from annulus.evaluation.calibration import LEAST_FOR_LOESS
+from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.leak_screen import SCREENS
+from annulus.evaluation.performance import AT_RISK, OUT_OF_FOLD, at_risk
+from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
 from annulus.tables import read_csv
@@ -28,17 +32,34 @@ CAPTIONS = {
         "Cross-validated deviance of each signature with one standard error. Dashed: its minimum; "
         "dotted: the largest penalty within one standard error."
     ),
-    "roc": "ROC curves with AUC and DeLong 95 % interval; dots mark the frozen training cut-off.",
+    "roc": "ROC curves with AUC and 95 % interval; dots mark the frozen training cut-off.",
     "calibration": (
         "Calibration of frozen probabilities. Dashed: logistic recalibration; solid: loess, drawn "
-        "with at least 20 patients of either outcome. Bands are 95 % intervals."
+        f"with at least {LEAST_FOR_LOESS} patients of either outcome. Bands are 95 % intervals."
     ),
-    "decision_curve": "Net benefit over the study's stated thresholds, with 95 % bootstrap bands.",
+    "decision_curve": (
+        "Net benefit over the study's stated thresholds, with 95 % bootstrap bands. Grey: thresholds above "
+        "every predicted risk, where the model treats nobody and a net benefit of 0 says nothing of it."
+    ),
+    "forest_subgroups": (
+        "AUC with its 95 % interval in subgroups, out of fold in training. Squares grow with the number of "
+        "patients; dashed: the whole cohort. One p-value for interaction per variable; none per subgroup."
+    ),
     "nomogram": (
         "Nomogram. Add the points of every ruler and read the risk below the total. Rulers are rounded "
         "outwards from the training patients' range; nothing beyond that range is known."
     ),
+    "confusion": "Patients by observed and predicted class; shares are of the observed class.",
 }
+HOSMER_LEMESHOW = "hosmer_lemeshow"
+
+# Warnings that stand beside the supplement's own tables.
+OF_SUPPLEMENT = (
+    "nri_blocked",
+    "nri_can_mislead",
+    "nri_has_many_categories",
+    "hosmer_lemeshow_says_little",
+)
 METRICS = {
     "auc": "AUC",
     "sensitivity": "Sensitivity",
@@ -46,9 +67,31 @@ METRICS = {
     "accuracy": "Accuracy",
     "ppv": "PPV",
     "npv": "NPV",
+}
+CALIBRATION_METRICS = {
+    "calibration_slope": "Slope",
+    "calibration_in_the_large": "In the large",
+    "observed_expected": "O:E",
     "brier": "Brier",
-    "calibration_slope": "Calibration slope",
-    "calibration_in_the_large": "Calibration-in-the-large",
+    "scaled_brier": "Scaled Brier",
+    "ici": "ICI",
+    "spiegelhalter_p": "Spiegelhalter p",
+}
+CASCADE_METRICS = {
+    "accuracy": "Accuracy",
+    "weighted_kappa": "Weighted kappa",
+    "sensitivity": "Sensitivity",
+    "ppv": "PPV",
+    "auc": "AUC against the rest",
+}
+MEASURES = {
+    "nri_events": "NRI, events",
+    "nri_non_events": "NRI, non-events",
+    "continuous_nri_events": "Continuous NRI, events",
+    "continuous_nri_non_events": "Continuous NRI, non-events",
+    "idi_events": "Gain in mean risk, events",
+    "idi_non_events": "Fall in mean risk, non-events",
+    "idi": "IDI",
 }
 
 
@@ -61,7 +104,9 @@ class Study:
     synthetic: bool
     tables: Mapping[str, pd.DataFrame]
     task_tables: Mapping[str, Mapping[str, pd.DataFrame]]
+    cascades: Mapping[str, pd.DataFrame]
     figures: Mapping[str, Sequence[tuple[str, str]]]
+    split_sha256: str
     gallery: str
     shown: Mapping[str, Sequence[str]]
 
@@ -81,21 +126,46 @@ def study_of(inputs: Any, params: Any) -> Study:
         "catalogue",
         "published",
     )
-    lists = ("performance", "comparisons", "selection", "odds_ratios", "leak_screen", "duplicates")
+    lists = (
+        "performance",
+        "comparisons",
+        "supplement",
+        "subgroups",
+        "sample_size",
+        "warnings",
+        "selection",
+        "odds_ratios",
+        "optimism",
+        "repeated_splits",
+        "volume",
+        "leak_screen",
+        "duplicates",
+        *(["centres"] if "centre" in params.design else []),
+    )
     return Study(
         design=params.design,
         cohort=params.cohort,
         synthetic=params.synthetic,
-        tables={name: read_csv(inputs[name]) for name in names},
+        tables={name: read_csv(_listed(inputs[name])[0]) for name in (*names, *_of_centres(params.design))},
         task_tables={
             task: {name: read_csv(_listed(inputs[name])[i]) for name in lists} for i, task in enumerate(tasks)
         },
-        figures={
-            task: [(name, paths[(task, f"{name}.png")]) for name in params.figures[task]] for task in tasks
+        cascades={
+            name: read_csv(path)
+            for name, path in zip(params.design["cascades"], _listed(inputs["cascades"]), strict=True)
         },
+        figures={
+            name: [(figure, paths[(name, f"{figure}.png")]) for figure in figures]
+            for name, figures in params.figures.items()
+        },
+        split_sha256=Path(inputs.split_sha256).read_text(encoding="utf-8").split()[0],
         gallery=params.gallery,
         shown=params.shown,
     )
+
+
+def _of_centres(design: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("centre_prediction",) if "centre" in design else ()
 
 
 def render(study: Study) -> str:
@@ -110,7 +180,10 @@ def render(study: Study) -> str:
         rings=_rings(study.tables["rois"]),
         features=_features(study.tables["catalogue"], study.tables["failures"]),
         warnings=study.tables["problems"].fillna("").to_dict("records"),
+        cascades={name: _cascade(study, name) for name in study.cascades},
+        centre_prediction=_centre_prediction_rows(study.tables),
         published=[_published_row(row) for row in study.tables["published"].to_dict("records")],
+        follows_volume=FOLLOWS_VOLUME,
         cohort_title=cohort_title,
         model_title=model_title,
     )
@@ -133,33 +206,43 @@ def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
 
 def _task(study: Study, task: str) -> dict[str, Any]:
     tables = study.task_tables[task]
+    unpaired = tables["comparisons"]["method"] == UNPAIRED
+    paired, between = tables["comparisons"][~unpaired], tables["comparisons"][unpaired]
     return {
         "plan": study.design["tasks"][task],
-        "figures": [
-            {"name": name, "caption": _caption(name), "image": _embedded(path), "width": _width(path)}
-            for name, path in study.figures[task]
-        ],
-        "performance": _performance_rows(tables["performance"]),
+        "figures": _figures(study, task),
+        "must_know": _must_know(tables["warnings"]),
+        "metrics": METRICS,
+        "calibration_metrics": CALIBRATION_METRICS,
+        "performance": _performance_rows(tables["performance"], METRICS),
+        "calibration": _performance_rows(tables["performance"], CALIBRATION_METRICS),
+        "at": _at_risks(tables["performance"], study.design["tasks"][task]["decision"]["at"]),
         "remarks": [
             f"{model_title(model)}: {reason}" for model, reason in _remarks(tables["performance"]).items()
         ],
-        "comparisons": [
-            {
-                **row,
-                "difference": with_interval({**row, "estimate": row["difference"]}),
-                "p": p_value(row["p"]),
-            }
-            for row in tables["comparisons"].to_dict("records")
-        ],
+        "comparisons": _comparison_rows(paired),
+        "between_cohorts": _comparison_rows(between),
+        "subgroups": _subgroup_rows(tables["subgroups"]),
+        "subgroup_notes": _subgroup_notes(tables["subgroups"]),
+        "development": _development_rows(tables["sample_size"]),
+        "validation": _validation_rows(tables["sample_size"]),
+        "goodness_of_fit": _goodness_of_fit_rows(tables["supplement"]),
+        "reclassification": _reclassification_rows(tables["supplement"]),
+        "supplement_warnings": _must_know(tables["warnings"], supplement=True),
         "odds_ratios": [
             {
                 **row,
                 "odds_ratio": with_interval({**row, "estimate": row["odds_ratio"]}, 2),
                 "p": p_value(row["p"]),
-                "note": "" if pd.isna(row["note"]) else row["note"],
+                "gvif": number(row["gvif"], 2),
+                "ci_method": _text(row["ci_method"]),
+                "note": _text(row["note"]),
             }
             for row in tables["odds_ratios"].to_dict("records")
         ],
+        "resampled": _resampled_rows(tables),
+        "volume": _volume_rows(tables["volume"]),
+        "centres": _centre_rows(tables.get("centres")),
         "signatures": _signature_rows(tables["selection"]),
         "screens": _screens(tables["leak_screen"]),
         "rivals": _rivals(tables["leak_screen"]),
@@ -174,12 +257,20 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _performance_rows(performance: pd.DataFrame) -> list[dict[str, Any]]:
+def _must_know(warnings: pd.DataFrame, supplement: bool = False) -> list[dict[str, Any]]:
+    """Put warnings of the same guard together: the first in full, the others after it."""
+    here = warnings[warnings["guard"].isin(OF_SUPPLEMENT) == supplement]
+    groups = here.groupby("guard", sort=False)["message"]
+    return [{"first": rows.iloc[0], "others": rows.iloc[1:].to_list()} for _, rows in groups]
+
+
+def _performance_rows(performance: pd.DataFrame, metrics: Mapping[str, str]) -> list[dict[str, Any]]:
     rows = []
     for (cohort, model), group in performance.groupby(["cohort", "model"], sort=False):
         by_metric = group.set_index("metric")
         first = group.iloc[0]
-        absent = str(first["note"]) if pd.isna(first["estimate"]) else ""
+        # A model that there is not has one row, which says why.
+        absent = str(first["note"]) if len(group) == 1 and pd.isna(first["estimate"]) else ""
         rows.append(
             {
                 "cohort": cohort,
@@ -189,18 +280,258 @@ def _performance_rows(performance: pd.DataFrame) -> list[dict[str, Any]]:
                 "absent": absent,
                 "values": [
                     with_interval(by_metric.loc[metric]) if metric in by_metric.index else "–"
-                    for metric in METRICS
+                    for metric in metrics
                 ],
             }
         )
     return rows
 
 
+def _at_risks(performance: pd.DataFrame, risks: Sequence[float]) -> list[dict[str, Any]]:
+    """Return performance at the risks that were set in advance, by cohort, model and risk."""
+    rows = []
+    for risk in risks:
+        names = {at_risk(metric, risk): metric for metric in AT_RISK}
+        part = performance[performance["metric"].isin(names)]
+        rows += [{**row, "risk": f"{risk:g}"} for row in _performance_rows(part, names)]
+    cohorts, models = (list(performance[key].drop_duplicates()) for key in ("cohort", "model"))
+    return sorted(rows, key=lambda row: (cohorts.index(row["cohort"]), models.index(row["model"])))
+
+
+def _comparison_rows(comparisons: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "cohort": " vs ".join(cohort_title(cohort) for cohort in row["cohort"].split(" vs ")),
+            "difference": with_interval({**row, "estimate": row["difference"]}),
+            "p": p_value(row["p"]),
+            "p_holm": p_value(row["p_holm"]),
+            "status": "declared" if row["declared"] == 1 else "exploratory",
+            "note": _text(row["note"]),
+        }
+        for row in comparisons.to_dict("records")
+    ]
+
+
+def _subgroup_rows(subgroups: pd.DataFrame) -> list[dict[str, Any]]:
+    notes = _subgroup_notes(subgroups)
+    return [
+        {
+            **row,
+            "level": _text(row["level"]),
+            "auc": with_interval({**row, "estimate": row["auc"]}, 2),
+            "odds_ratio": _odds_ratio(row),
+            "p": p_value(row["p_interaction"]),
+            "notes": [notes.index(part) + 1 for part in _parts(row["note"])],
+        }
+        for row in subgroups.to_dict("records")
+    ]
+
+
+def _subgroup_notes(subgroups: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(part for note in subgroups["note"] for part in _parts(note)))
+
+
+def _parts(note: object) -> list[str]:
+    return [] if pd.isna(note) else str(note).split("; ")
+
+
+def _odds_ratio(row: Mapping[str, Any]) -> str:
+    """Write an odds ratio with its interval; few patients make numbers of a size that says nothing."""
+    if pd.isna(row["odds_ratio"]):
+        return "–"
+    estimate, lower, upper = (
+        "> 1000" if row[key] > 1000 else number(row[key], 2) for key in ("odds_ratio", "or_lower", "or_upper")
+    )
+    return f"{estimate} ({lower} to {upper})"
+
+
+def _development_rows(sizes: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "auc": number(row["auc"]),
+            "cox_snell_r2": number(row["cox_snell_r2"]),
+            "parameters": number(row["parameters"], 0),
+            "events_per_parameter": number(row["events_per_parameter"], 2),
+            "patients_needed": number(row["patients_needed"], 0),
+            "shrinkage": "none" if row["expected_shrinkage"] == 0 else number(row["expected_shrinkage"], 2),
+            "note": _text(row["note"]),
+        }
+        for row in sizes[sizes["purpose"] == "development"].to_dict("records")
+    ]
+
+
+def _validation_rows(sizes: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "widths": [
+                number(row[f"{name}_width"], 2) for name in ("auc", "calibration_slope", "observed_expected")
+            ],
+            "note": _text(row["note"]),
+        }
+        for row in sizes[sizes["purpose"] == "validation"].to_dict("records")
+    ]
+
+
+def _goodness_of_fit_rows(supplement: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            **row,
+            "estimate": number(row["estimate"], 2),
+            "freedom": number(row["degrees_of_freedom"], 0),
+            "p": p_value(row["p"]),
+            "note": _text(row["note"]),
+        }
+        for row in supplement[supplement["measure"] == HOSMER_LEMESHOW].to_dict("records")
+    ]
+
+
+def _reclassification_rows(supplement: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return NRI and IDI per comparison and cohort; where there is none, the reason alone."""
+    rows = supplement[supplement["measure"] != HOSMER_LEMESHOW]
+    found = []
+    for (cohort, model, against), group in rows.groupby(["cohort", "model", "against"], sort=False):
+        facts = {"cohort": cohort, "model": model, "against": against}
+        if group["estimate"].isna().all():
+            found.append(
+                {**facts, "measure": "", "estimate": "not given", "note": _text(group["note"].iloc[0])}
+            )
+            continue
+        found += [
+            {
+                **facts,
+                "measure": MEASURES[row["measure"]],
+                "estimate": with_interval(row),
+                "note": "; ".join(
+                    part for part in (_text(row["note"]), _categories(row["cut_offs"])) if part
+                ),
+            }
+            for row in group.to_dict("records")
+        ]
+    return found
+
+
+def _categories(cut_offs: object) -> str:
+    return "" if pd.isna(cut_offs) else f"cut-offs {cut_offs}"
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)
+
+
 def _remarks(performance: pd.DataFrame) -> dict[str, str]:
-    """Return what the notes of a model's threshold row (which has no other note) say of the model."""
-    rows = performance[(performance["metric"] == "threshold") & (performance["cohort"] != "train")]
-    noted = rows.dropna(subset="note").drop_duplicates("model")
-    return dict(zip(noted["model"], noted["note"].astype(str), strict=True))
+    """Return what the notes of a model's threshold rows say of the model, whatever the cohort."""
+    rows = performance[performance["metric"] == "threshold"].dropna(subset="note")
+    notes = rows["note"].astype(str).str.removeprefix(OUT_OF_FOLD).str.removeprefix("; ")
+    noted = rows.assign(note=notes)[notes != ""].drop_duplicates("model")
+    return dict(zip(noted["model"], noted["note"], strict=True))
+
+
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.0%}"
+
+
+def _cascade(study: Study, name: str) -> dict[str, Any]:
+    """Return a cascade's plan, its performance by cohort and class, and its figures."""
+    rows = [
+        {
+            **row,
+            "n": number(row["n"], 0),
+            "events": number(row["events"], 0),
+            "estimate": with_interval(row),
+            "metric": CASCADE_METRICS[row["metric"]],
+            "note": _text(row["note"]),
+        }
+        for row in study.cascades[name].to_dict("records")
+    ]
+    return {"plan": study.design["cascades"][name], "rows": rows, "figures": _figures(study, name)}
+
+
+def _figures(study: Study, name: str) -> list[dict[str, Any]]:
+    return [
+        {"name": figure, "caption": _caption(figure), "image": _embedded(path), "width": _width(path)}
+        for figure, path in study.figures[name]
+    ]
+
+
+def _resampled_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Return, by model, what training results are worth: out of fold, less optimism, and by split."""
+    rows = tables["performance"]
+    out_of_fold = rows[(rows["cohort"] == "train") & (rows["metric"] == "auc")].set_index("model")
+    splits = tables["repeated_splits"].groupby("model")["auc"]
+    found = []
+    for model, part in tables["optimism"].groupby("model", sort=False):
+        by_measure = part.set_index("measure")
+        of_splits = splits.get_group(model)
+        low, middle, high = of_splits.quantile([0.025, 0.5, 0.975])
+        found.append(
+            {
+                "model": model,
+                "apparent": number(by_measure.loc["auc", "apparent"]),
+                "out_of_fold": with_interval(out_of_fold.loc[model]),
+                "auc": number(by_measure.loc["auc", "corrected"]),
+                "slope": number(by_measure.loc["calibration_slope", "corrected"], 2),
+                "brier": number(by_measure.loc["brier", "corrected"]),
+                "resamples": int(by_measure.loc["auc", "resamples"]),
+                "splits": f"{middle:.3f} ({low:.3f}–{high:.3f})",
+                "split_count": len(of_splits),
+            }
+        )
+    return found
+
+
+def _volume_rows(volume: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return how each Rad-score follows the lesion's size, and which of its features mostly do."""
+    rows = []
+    for model, group in volume.groupby("model", sort=False):
+        score, features = group.iloc[0], group.iloc[1:]
+        close = features[features["spearman"].abs() >= FOLLOWS_VOLUME]
+        rows.append(
+            {
+                "model": model,
+                "spearman": number(score["spearman"], 2),
+                "p_given_size": p_value(score["p_given_size"]),
+                "features": len(features),
+                "close": close["column"].to_list(),
+            }
+        )
+    return rows
+
+
+def _centre_rows(centres: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Return patients and events by cohort and centre, with every model's AUC."""
+    if centres is None:
+        return []
+    rows = []
+    for (cohort, centre), group in centres.groupby(["cohort", "centre"], sort=False):
+        first = group.iloc[0]
+        rows.append(
+            {
+                "cohort": cohort,
+                "centre": centre,
+                "n": int(first["n"]),
+                "events": int(first["events"]),
+                "prevalence": f"{first['prevalence']:.0%}",
+                "p": p_value(first["p_prevalence"]),
+                "aucs": [
+                    (row["model"], with_interval({**row, "estimate": row["auc"]}, 2))
+                    for row in group.to_dict("records")
+                    if pd.notna(row["auc"])
+                ],
+            }
+        )
+    return rows
+
+
+def _centre_prediction_rows(tables: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    if "centre_prediction" not in tables:
+        return []
+    return [
+        {**row, "auc": with_interval({**row, "estimate": row["auc"]}, 2), "note": _text(row["note"])}
+        for row in tables["centre_prediction"].to_dict("records")
+    ]
 
 
 def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
@@ -211,7 +542,11 @@ def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
             "candidates": len(group),
             "constant": int((group["step_removed"] == "variance").sum()),
             "selected": [
-                {"column": row.column, "coefficient": number(row.coefficient, 4)}
+                {
+                    "column": row.column,
+                    "coefficient": number(row.coefficient, 4),
+                    "frequency": _share(row.selection_frequency),
+                }
                 for row in group[group["step_removed"].isna()].itertuples()
             ],
         }
@@ -339,7 +674,7 @@ def _published_row(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "here": with_interval({**row, "estimate": row["here"]}),
         "agrees": "no interval here" if pd.isna(agrees) else ("yes" if agrees else "no"),
-        "note": "" if pd.isna(row["note"]) else row["note"],
+        "note": _text(row["note"]),
     }
 
 

@@ -1,0 +1,41 @@
+"""A signature's configuration: what its steps are called and which columns they need.
+
+Used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake itself installs.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from annulus.errors import StudyError
+
+# Models without selection that every task with clinical candidates has; without any, volume is the only one.
+PRESPECIFIED = ("clinical_full", "volume", "size_clinical")
+
+# Names that a study's own models cannot have: those of other models, and of strategies in decision curves.
+KEPT_NAMES = ("clinical", *PRESPECIFIED, "treat_all", "treat_none")
+
+
+def named(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return name and settings of a step or model, given as a name or as one name with its settings."""
+    if isinstance(entry, str):
+        return entry, {}
+    if len(entry) != 1:
+        raise StudyError(f"steps: {dict(entry)} should be one name with its settings.")
+    ((name, settings),) = entry.items()
+    return name, dict(settings or {})
+
+
+def step_names(signature: Mapping[str, Any]) -> list[str]:
+    """Return the names of a signature's steps."""
+    return [named(entry)[0] for entry in signature.get("steps", ())]
+
+
+def carried_columns(signature: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns of the participants table that a signature's steps need: centre and covariates."""
+    settings = step_settings(signature, "harmonise")
+    return () if settings is None else (settings["centre"], *settings.get("covariates", ()))
+
+
+def step_settings(signature: Mapping[str, Any], step: str) -> dict[str, Any] | None:
+    """Return the settings of a signature's step; None where it has no such step."""
+    return dict(map(named, signature.get("steps", ()))).get(step)

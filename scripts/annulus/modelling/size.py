@@ -1,0 +1,31 @@
+"""The lesion's size, a predictor beside the features."""
+
+import numpy as np
+import pandas as pd
+
+from annulus.cohort.dictionary import Column
+
+# The lesion's size as predictors have it; its odds ratio is per doubling of the volume.
+LESION_SIZE = "log2_lesion_volume"
+
+SIZE = Column(
+    LESION_SIZE,
+    "number",
+    "Binary logarithm of the lesion's volume (area in a single-slice image), of its mask",
+)
+
+
+def lesion_size(rois: pd.DataFrame, measure: str) -> pd.Series:
+    """Return the size of each patient's lesion, by patient, from ``rois/rois.csv``.
+
+    Of the lesion's own region (tumour, or node where the patient has no tumour outlined), the ``measure`` (a
+    column: ``volume_mm3``, or ``voxels`` where pixel sizes are not known), averaged over images before any
+    therapy, where there are any. No patient's size depends on others.
+    """
+    lesions = rois[rois["kind"].isin(["tumour", "node"]) & (rois["voxels"] > 0)]
+    for column, preferred in (("kind", "tumour"), ("timepoint", "baseline")):
+        wanted = lesions[column] == preferred
+        has_some = wanted.groupby(lesions["patient_id"]).transform("any").astype(bool)
+        lesions = lesions[wanted | ~has_some]
+    sizes: pd.Series = np.log2(lesions.groupby("patient_id")[measure].mean()).rename(LESION_SIZE)
+    return sizes
