@@ -172,3 +172,22 @@ def test_what_no_split_selected_has_a_frequency_of_0():
     )
     found = with_frequency(selection, selection_frequency(selected, 4))["selection_frequency"]
     assert found[:3].tolist() == [0.5, 0.0, 0.0] and np.isnan(found[3])
+
+
+def test_a_resample_without_a_small_centre_is_not_refused():
+    data = training()
+    centre = pd.Series("a", index=data.outcome.index)
+    centre.iloc[:4] = "b"
+    moved = Training(data.predictors.assign(center=centre), data.outcome)
+    harmonise = {"harmonise": {"centre": "center"}}
+    settings = {
+        **SETTINGS,
+        "signatures": ["itr"],
+        "signature": {**SIGNATURE, "steps": ["impute", harmonise, "variance", "scale"]},
+        "combined": {},
+    }
+    y = data.outcome.to_numpy()
+    plan = task_plan(settings, moved, ["us"], None, 1)
+    rows = np.r_[np.arange(4, 90), 4, 5, 6, 7]
+    found = refitter(plan)(moved.predictors.iloc[rows], y[rows], 0)(moved.predictors)
+    assert np.isfinite(found["signature_itr"]).all()

@@ -36,6 +36,20 @@ def carried_columns(signature: Mapping[str, Any]) -> tuple[str, ...]:
     return () if settings is None else (settings["centre"], *settings.get("covariates", ()))
 
 
+def without_refusing(signature: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration with centres that training lacks left as they are instead of refused."""
+    steps = [named(entry) for entry in signature.get("steps", ())]
+    return {
+        **signature,
+        "steps": [
+            {name: {**settings, "unseen": "leave"}}
+            if name == "harmonise" and settings.get("unseen", "refuse") == "refuse"
+            else {name: settings}
+            for name, settings in steps
+        ],
+    }
+
+
 def step_settings(signature: Mapping[str, Any], step: str) -> dict[str, Any] | None:
     """Return the settings of a signature's step; None where it has no such step."""
     return dict(map(named, signature.get("steps", ()))).get(step)

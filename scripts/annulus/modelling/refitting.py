@@ -24,6 +24,7 @@ from annulus.modelling.folds import Split, centre_folds, log_odds, patient_folds
 from annulus.modelling.frozen import FrozenModel, Scorer
 from annulus.modelling.optimism import Predict, Refit
 from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.plan import without_refusing
 from annulus.modelling.signature import cross_fitted_scores, reseeded
 
 # Seeds between one refit and the next, of which cross-fitting uses some.
@@ -89,14 +90,17 @@ def task_plan(
 ) -> TaskPlan:
     """Return what is fitted for a task, from its ``settings`` in the study's configuration.
 
-    ``lower`` are the features' lower ICC bounds, of a study that judges stability.
+    ``lower`` are the features' lower ICC bounds, of a study that judges stability. Where harmonisation
+    refuses centres that training did not have, refits leave them as they are: a resample may lack a small
+    centre by chance.
     """
     clinical = settings["clinical"]
+    signature = without_refusing(settings["signature"])
     return TaskPlan(
         signatures={
             roi: (
-                build_pipeline(settings["signature"], seed, lower),
-                tuple(signature_columns(training.feature_columns(images, roi), settings["signature"])),
+                build_pipeline(signature, seed, lower),
+                tuple(signature_columns(training.feature_columns(images, roi), signature)),
             )
             for roi in settings["signatures"]
         },
