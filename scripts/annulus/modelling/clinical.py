@@ -104,6 +104,11 @@ def fit_terms(terms: pd.DataFrame, outcome: np.ndarray) -> tuple[Fit | None, Lin
     return fit, linear_of(fit, terms), ""
 
 
+def firth_remark(fit: Fit | None) -> str:
+    """Say that a fit is Firth's, and why; empty for others."""
+    return f"Firth's regression: {fit.reason}" if isinstance(fit, FirthFit) else ""
+
+
 def linear_of(fit: Fit, terms: pd.DataFrame) -> Linear:
     """Keep of a fit what scoring needs; missing ``terms`` take what is typical of these patients.
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
-from annulus.modelling.clinical import ClinicalModel, Fit, fit_terms, varying
+from annulus.modelling.clinical import ClinicalModel, Fit, firth_remark, fit_terms, varying
 from annulus.modelling.folds import Split, log_odds
 from annulus.modelling.frozen import FrozenModel, Linear, Scorer, rad_score
 from annulus.modelling.logistic import LogisticFit
@@ -54,7 +54,14 @@ def fit_combined(
         name=name,
         kind="combined",
         linear=_on_frozen_scores(linear, kept),
-        reason=f"without {', '.join(empty)}, which selected nothing" if empty else "",
+        reason="; ".join(
+            part
+            for part in (
+                f"without {', '.join(empty)}, which selected nothing" if empty else "",
+                firth_remark(fit),
+            )
+            if part
+        ),
         clinical=tuple(clinical),
         signatures=kept,
         log_likelihood=fit.log_likelihood if isinstance(fit, LogisticFit) else None,

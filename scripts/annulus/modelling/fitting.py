@@ -13,7 +13,7 @@ import pandas as pd
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column, columns_of
 from annulus.modelling.size import LESION_SIZE, SIZE
-from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
+from annulus.modelling.clinical import ClinicalModel, firth_remark, fit_backward, fit_prespecified
 from annulus.modelling.combined import (
     fit_combined,
     out_of_fold,
@@ -313,6 +313,7 @@ def _fit_variables(
         name,
         "clinical",
         found.linear,
+        firth_remark(found.fit),
         clinical=tuple(kept for kept in found.kept if kept != LESION_SIZE),
         log_likelihood=found.fit.log_likelihood if isinstance(found.fit, LogisticFit) else None,
     )
