@@ -4,10 +4,13 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.simulation.cem import simulate_patients
+from annulus.simulation.simulators import simulate_cohort, truth_by_cohort
 from annulus.tables import write_csv
 
-table = simulate_patients(snakemake.params.cohorts, snakemake.params.event_share, snakemake.params.seed)
-hidden = [column for column in table if column.startswith("latent_")]
-write_csv(snakemake.output.participants, table.drop(columns=hidden))
-write_csv(snakemake.output.truth, table[["patient_id", *hidden]])
+params, output = snakemake.params, snakemake.output
+participants, truth = simulate_cohort(
+    params.simulator, params.cohorts, params.shares, params.null, params.defects, params.seed
+)
+write_csv(output.participants, participants)
+write_csv(output.truth, truth)
+write_csv(output.bayes, truth_by_cohort(participants, truth))

@@ -17,7 +17,9 @@ import pytest
 import yaml
 from hypothesis import settings
 
-from annulus.simulation import cem, roster
+from annulus.simulation import roster
+from annulus.simulation.drawing import write_images
+from annulus.simulation.simulators import draw_images, simulate_cohort
 from annulus.tables import write_csv
 
 ROOT = Path(__file__).parents[1]
@@ -89,12 +91,13 @@ def copy_project(folder: Path) -> None:
 
 def write_patients(folder: Path, cohorts: dict[str, int]) -> None:
     """Write SYNTHETIC patients as a user would bring them: two tables and image files."""
-    table = cem.simulate_patients(cohorts, 0.4, seed=3)
-    for patient in cem.patients_of(table):
-        cem.write_images(cem.simulate_images(patient, 3), folder, patient.patient_id)
-    hidden = [column for column in table if column.startswith("latent_")]
-    write_csv(folder / "participants.csv", table.drop(columns=hidden))
-    rows = pd.DataFrame(roster.manifest(list(table["patient_id"])))
+    shares = {"negative": 0.6, "positive": 0.4}
+    people, truth = simulate_cohort("cem", cohorts, shares, null=False, defects=0.0, seed=3)
+    for patient in people.merge(truth).to_dict("records"):
+        files = roster.image_files("cem", patient["patient_id"])
+        write_images(draw_images("cem", patient, 1, 3), files, folder)
+    write_csv(folder / "participants.csv", people)
+    rows = pd.DataFrame(roster.manifest("cem", list(people["patient_id"])))
     write_csv(folder / "images.csv", rows[rows["series"] == "rc"])
 
 

@@ -36,6 +36,7 @@ from annulus.imaging import guard, qc
 from annulus.imaging.findings import MEANINGS, Policy
 from annulus.imaging.preparing import Preparation
 from annulus.simulation import cem, roster
+from annulus.simulation.drawing import write_images
 from annulus.tables import read_csv
 
 # Some headers are written wrong on purpose.
@@ -286,10 +287,11 @@ def add_patient(project: Project, number: int) -> str:
     name = f"SYN-CEM-9{number:04d}"
     like = people[people["cohort"] == "train"].iloc[[number]].assign(patient_id=name, tumor_diameter_mm=24.0)
     pd.concat([people, like]).to_csv(data / "participants.csv", index=False)
-    rows = pd.DataFrame(roster.manifest([name]))
+    rows = pd.DataFrame(roster.manifest("cem", [name]))
     pd.concat([images, rows[rows["series"] == "rc"]]).to_csv(data / "images.csv", index=False)
-    drawn = cem.simulate_images(cem.CemPatient(name, 24.0, 0.0, 0.0, 0.0, False), 3)
-    cem.write_images(drawn, data, name)
+    scores = dict.fromkeys(("latent_itr", "latent_ptr5", "latent_ptr10"), 0.0)
+    patient = {"patient_id": name, "cohort": "train", "tumor_diameter_mm": 24.0, **scores}
+    write_images(cem.simulate_images(patient, 3), roster.image_files("cem", name), data)
     return name
 
 

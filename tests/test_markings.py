@@ -14,8 +14,9 @@ from scipy.spatial.distance import cdist
 
 from annulus.imaging import markings
 from annulus.imaging.markings import Marks, burned_in, crossing, has_caption
-from annulus.simulation.cem import patients_of, simulate_images, simulate_patients
+from annulus.simulation.cem import simulate_images
 from annulus.simulation.noise import power_law_texture
+from annulus.simulation.simulators import simulate_cohort
 
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 BUS_BRA = DATA / "bus-bra" / "Images"
@@ -224,7 +225,8 @@ def test_speckle_of_any_grain_is_hardly_taken_for_marks():
 
 
 def test_simulated_mammograms_and_tissue_like_noise_have_no_marks():
-    patients = patients_of(simulate_patients({"train": 2}, 0.4, 1))
+    people, truth = simulate_cohort("cem", {"train": 2}, None, null=False, defects=0.0, seed=1)
+    patients = people.merge(truth).to_dict("records")
     images = [
         sitk.GetArrayFromImage(image)
         for patient in patients

@@ -83,8 +83,8 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     cohort = read_yaml(cohort_path)
     if "cohort_folder" in design and cohort.get("source") == "table":
         cohort["folder"] = design["cohort_folder"]
-    if "patients" in design and cohort.get("source") == "simulated":
-        cohort["patients"] = design["patients"]
+    if cohort.get("source") == "simulated":
+        cohort |= {key: design[key] for key in ("patients", "null") if key in design}
     _refuse(cohort, schemas / "cohort.schema.yaml", str(cohort_path))
     imaging = {}
     for name in sorted({image["settings"] for image in design["images"].values() if "settings" in image}):

@@ -7,13 +7,17 @@ if SIMULATED:
         output:
             participants="<results>/simulation/patients.csv",
             truth="<results>/simulation/truth.csv",
+            bayes="<results>/simulation/bayes.csv",
         log:
             "<logs>/simulate_patients.log",
         conda:
             "../../envs/annulus.yaml"
         params:
+            simulator=COHORT["simulator"],
             cohorts=COHORT_COUNTS,
-            event_share=COHORT["event_share"],
+            shares=COHORT.get("shares"),
+            null=COHORT["null"],
+            defects=COHORT["defects"],
             seed=COHORT["seed"],
             code=code_of("simulate_patients.py"),
         script:
@@ -34,7 +38,9 @@ if SIMULATED:
             conda:
                 "../../envs/annulus.yaml"
             params:
+                simulator=COHORT["simulator"],
                 patients=chunk_patients(CHUNK),
+                raters=COHORT["raters"],
                 seed=COHORT["seed"],
                 code=code_of("simulate_images.py"),
             script:

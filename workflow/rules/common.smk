@@ -151,7 +151,9 @@ def read_tables():
 def read_manifest():
     """Return the manifest rows of images that the study uses, with paths from here."""
     if SIMULATED:
-        rows = roster.manifest(roster.patient_ids(sum(COHORT_COUNTS.values())))
+        rows = roster.manifest(
+            COHORT["simulator"], list(roster.enrolled(COHORT["simulator"], COHORT_COUNTS)), COHORT["raters"]
+        )
     else:
         rows = read_tables()
     paths = ("image_path", "mask_path")
@@ -201,8 +203,11 @@ def chunk_patients(chunk):
 
 def simulated_files(chunk):
     """Return the files that simulating a chunk writes."""
-    names = [name for patient in chunk_patients(chunk) for name in roster.image_files(patient).values()]
-    return [f"{IMAGE_FOLDER}/{name}" for name in names]
+    return [
+        f"{IMAGE_FOLDER}/{file}"
+        for patient in chunk_patients(chunk)
+        for file in roster.image_files(COHORT["simulator"], patient, COHORT["raters"]).values()
+    ]
 
 
 def roi_tables(chunk):

@@ -6,8 +6,7 @@ tumour, enhancement 0-5 mm outside its edge, and enhancement 5-10 mm outside it.
 is Phi(d / sqrt 2), d being the distance between the two outcomes in standard deviations.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,10 @@ import pandas as pd
 import SimpleITK as sitk
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
+from annulus.simulation.drawing import correlated, dealt_classes, picture, stream
 from annulus.simulation.noise import power_law_texture, unit_within
-from annulus.simulation.roster import image_files, patient_ids
 
+SHARES = {"negative": 0.65, "positive": 0.35}
 LATENTS = ("itr", "ptr5", "ptr10")
 # Separations that would give the published AUCs, and what is lost between score and feature.
 TARGET_SEPARATION = np.array([1.2, 1.1, 0.8])
@@ -29,65 +29,41 @@ DIAMETER_SIGMA = 0.40
 
 MATRIX = 256
 SPACING_MM = 0.8
+SPACING = (SPACING_MM, SPACING_MM)
 MARGIN_MM = 14.0
 
 
-@dataclass(frozen=True)
-class CemPatient:
-    """What an image of one SYNTHETIC patient is drawn from."""
+def simulate_patients(
+    patients: Mapping[str, str], shares: Mapping[str, float], null: bool, seed: int
+) -> pd.DataFrame:
+    """Draw SYNTHETIC participants (id: cohort), with ``shares`` of HER2 amplification.
 
-    patient_id: str
-    diameter_mm: float
-    itr: float
-    ptr5: float
-    ptr10: float
-    prospective: bool
-
-
-def simulate_patients(cohorts: dict[str, int], event_share: float, seed: int) -> pd.DataFrame:
-    """Draw the SYNTHETIC participants of every cohort with their latent scores.
-
-    Columns are those of the data dictionary plus ``latent_itr``, ``latent_ptr5`` and
-    ``latent_ptr10``, which no rule of the analysis may read. Each patient has a stream of random
-    numbers of its own.
+    Columns are those of the data dictionary, and the truth, which no rule of the analysis may read:
+    ``latent_*`` scores that images are drawn from, ``outcome_her2_fish`` and ``bayes_her2_fish``, the
+    log-odds of an observer who knows the scores and the diameter. With ``null`` nothing depends
+    on the outcome.
     """
-    outcomes = _outcomes(cohorts, event_share, seed)
-    names = [name for name, count in cohorts.items() for _ in range(count)]
+    statuses = dealt_classes(patients, shares, seed)
     rows = [
-        _draw_patient(patient, number, cohort, int(outcome), seed)
-        for number, (patient, cohort, outcome) in enumerate(
-            zip(patient_ids(len(names)), names, outcomes, strict=True)
-        )
+        _draw_patient(patient, cohort, int(statuses[patient] == "positive"), null, seed)
+        for patient, cohort in patients.items()
     ]
     return pd.DataFrame(rows)
 
 
-def patients_of(table: pd.DataFrame) -> list[CemPatient]:
-    """Turn the table of :func:`simulate_patients` into what images are drawn from."""
-    return [
-        CemPatient(
-            patient_id=row["patient_id"],
-            diameter_mm=row["tumor_diameter_mm"],
-            itr=row["latent_itr"],
-            ptr5=row["latent_ptr5"],
-            ptr10=row["latent_ptr10"],
-            prospective=row["cohort"] == "prospective_test",
-        )
-        for row in table.to_dict("records")
-    ]
-
-
-def simulate_images(patient: CemPatient, seed: int) -> dict[str, sitk.Image]:
+def simulate_images(patient: Mapping[str, Any], seed: int) -> dict[str, sitk.Image]:
     """Draw one patient's low-energy and recombined image (int16) and both masks (uint8), in 2-D.
+
+    ``patient`` is a row of :func:`simulate_patients`.
 
     The recombined image has an arbitrary offset of 2000; enhancement is linear in iodine.
     Prospective patients come from a scanner with 5 % more gain and 10 % more noise.
     """
-    rng = np.random.default_rng([seed, 1, int(patient.patient_id[-5:])])
+    rng = stream(seed, patient["patient_id"], "images")
     breast = _breast(rng)
-    tumour = _tumour(rng, breast, patient.diameter_mm)
+    tumour = _tumour(rng, breast, patient["tumor_diameter_mm"])
     outside = distance_transform_edt(~tumour, sampling=SPACING_MM)
-    gain, noise = (1.05, 1.10) if patient.prospective else (1.0, 1.0)
+    gain, noise = (1.05, 1.10) if patient["cohort"] == "prospective_test" else (1.0, 1.0)
 
     edge = gaussian_filter(tumour.astype(float), 0.8)
     parenchyma = power_law_texture(rng, breast.shape, exponent=3.0)
@@ -96,9 +72,9 @@ def simulate_images(patient: CemPatient, seed: int) -> dict[str, sitk.Image]:
     low = np.where(breast, low, 60.0)
 
     inner = unit_within(gaussian_filter(rng.standard_normal(breast.shape), 1.2), tumour)
-    heterogeneity = 28.0 * np.exp(0.40 * patient.itr)
+    heterogeneity = 28.0 * np.exp(0.40 * patient["latent_itr"])
     uptake = rng.uniform(140.0, 190.0)
-    rim5, rim10 = 75.0 + 24.0 * patient.ptr5, 45.0 + 16.0 * patient.ptr10
+    rim5, rim10 = 75.0 + 24.0 * patient["latent_ptr5"], 45.0 + 16.0 * patient["latent_ptr10"]
     background = 12.0 * unit_within(power_law_texture(rng, breast.shape, exponent=2.0), breast)
     iodine = np.where(
         tumour,
@@ -107,40 +83,23 @@ def simulate_images(patient: CemPatient, seed: int) -> dict[str, sitk.Image]:
     )
     recombined = 2000.0 + np.where(breast, 40.0 + background + iodine, 0.0)
     return {
-        "le": _image(gain * low + noise * rng.normal(0.0, 8.0, low.shape), sitk.sitkInt16),
-        "rc": _image(gain * recombined + noise * rng.normal(0.0, 8.0, low.shape), sitk.sitkInt16),
-        "tumour": _image(tumour, sitk.sitkUInt8),
-        "breast": _image(breast, sitk.sitkUInt8),
+        "le": picture(gain * low + noise * rng.normal(0.0, 8.0, low.shape), sitk.sitkInt16, SPACING),
+        "rc": picture(gain * recombined + noise * rng.normal(0.0, 8.0, low.shape), sitk.sitkInt16, SPACING),
+        "tumour": picture(tumour, sitk.sitkUInt8, SPACING),
+        "breast": picture(breast, sitk.sitkUInt8, SPACING),
     }
 
 
-def write_images(images: dict[str, sitk.Image], folder: Path, patient_id: str) -> None:
-    """Write one patient's images as NRRD, each header saying that it is SYNTHETIC."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, file in image_files(patient_id).items():
-        images[name].SetMetaData("content", "SYNTHETIC, no patient; simulated by annulus")
-        partial = folder / f".partial-{file}"
-        sitk.WriteImage(images[name], str(partial), useCompression=True)
-        partial.replace(folder / file)
-
-
-def _outcomes(cohorts: dict[str, int], event_share: float, seed: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, 0])
-    parts = []
-    for count in cohorts.values():
-        outcome = np.zeros(count, dtype=int)
-        outcome[: round(event_share * count)] = 1
-        parts.append(rng.permutation(outcome))
-    return np.concatenate(parts)
-
-
-def _draw_patient(patient: str, number: int, cohort: str, outcome: int, seed: int) -> dict[str, Any]:
-    rng = np.random.default_rng([seed, 2, number])
-    scatter = np.linalg.cholesky(CORRELATION) @ rng.standard_normal(3)
-    latents = SEPARATION * (outcome - 0.5) + scatter
-    diameter = DIAMETER_MEDIAN_MM[outcome] * np.exp(DIAMETER_SIGMA * rng.standard_normal())
+def _draw_patient(patient: str, cohort: str, outcome: int, null: bool, seed: int) -> dict[str, Any]:
+    rng = stream(seed, patient, "patient")
+    effect = 0.0 if null else 1.0
+    latents = correlated(rng, effect * SEPARATION * (outcome - 0.5), CORRELATION)
+    medians = np.log([DIAMETER_MEDIAN_MM[0], DIAMETER_MEDIAN_MM[1]])
+    log_diameter = medians[0 if null else outcome] + DIAMETER_SIGMA * rng.standard_normal()
     age = int(np.clip(round(rng.normal(51.0, 11.0)), 25, 88))
     first, days = ("2024-07-01", 360) if cohort == "prospective_test" else ("2021-01-01", 1200)
+    weights = effect * np.linalg.solve(CORRELATION, SEPARATION)
+    by_size = effect * (medians[1] - medians[0]) / DIAMETER_SIGMA**2 * (log_diameter - medians.mean())
     return {
         "patient_id": patient,
         "center": "center_1",
@@ -150,13 +109,15 @@ def _draw_patient(patient: str, number: int, cohort: str, outcome: int, seed: in
         "age_years": age,
         "menopausal_status": "post" if age > 51 else ("peri" if age > 46 else "pre"),
         "laterality": str(rng.choice(["L", "R"])),
-        "tumor_diameter_mm": round(float(np.clip(diameter, 6.0, 60.0)), 1),
+        "tumor_diameter_mm": round(float(np.clip(np.exp(log_diameter), 6.0, 60.0)), 1),
         "histology": str(rng.choice(["IDC", "ILC", "mixed"], p=[0.85, 0.10, 0.05])),
         "grade": int(rng.choice([1, 2, 3], p=[0.10, 0.55, 0.35])),
         "breast_density": str(rng.choice(list("abcd"), p=[0.05, 0.25, 0.50, 0.20])),
         "her2_ihc": "2+",
         "her2_ish": "positive" if outcome else "negative",
         **{f"latent_{name}": float(value) for name, value in zip(LATENTS, latents, strict=True)},
+        "outcome_her2_fish": outcome,
+        "bayes_her2_fish": float(weights @ latents + by_size),
     }
 
 
@@ -190,10 +151,3 @@ def _tumour(rng: np.random.Generator, breast: np.ndarray, diameter_mm: float) ->
     )
     inside: np.ndarray = np.hypot(along, across * ratio) <= radius * (1.0 + wave)
     return inside & breast
-
-
-def _image(values: np.ndarray, pixel_type: int) -> sitk.Image:
-    rounded = np.rint(values) if pixel_type == sitk.sitkInt16 else values.astype(np.uint8)
-    image = sitk.Cast(sitk.GetImageFromArray(rounded), pixel_type)
-    image.SetSpacing((SPACING_MM, SPACING_MM))
-    return image

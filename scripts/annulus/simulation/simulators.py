@@ -1,0 +1,94 @@
+"""The simulators by name, and what is common to their cohorts: hidden truth, and what it would be worth."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import SimpleITK as sitk
+
+from annulus.errors import StudyError
+from annulus.evaluation.discrimination import delong
+from annulus.simulation import cem
+from annulus.simulation.planting import planted_defect, with_defect, with_raters
+from annulus.simulation.roster import enrolled
+
+# Columns that no rule of the analysis may read.
+HIDDEN = ("latent_", "bayes_", "outcome_", "planted_")
+BAYES_COLUMNS = ["cohort", "outcome", "score", "n", "events", "auc"]
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """How a study's SYNTHETIC patients and their images are drawn; no images where there is only a table."""
+
+    shares: Mapping[str, float]
+    patients: Callable[[Mapping[str, str], Mapping[str, float], bool, int], pd.DataFrame]
+    images: Callable[[Mapping[str, Any], int], dict[str, sitk.Image]] | None
+
+
+SIMULATORS = {
+    "cem": Simulator(cem.SHARES, cem.simulate_patients, cem.simulate_images),
+}
+
+
+def simulate_cohort(
+    simulator: str,
+    counts: Mapping[str, int],
+    shares: Mapping[str, float] | None,
+    null: bool,
+    defects: float,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Draw a simulator's participants, ``counts`` of them per cohort, and their truth apart.
+
+    ``shares`` of outcome classes replace the simulator's own; ``defects`` is the share of patients with a
+    planted defect. Raises StudyError where the shares are of other classes or do not add up to 1.
+    """
+    chosen = SIMULATORS[simulator]
+    used = dict(shares or chosen.shares)
+    if set(used) != set(chosen.shares):
+        raise StudyError(
+            f"shares: the simulator {simulator} has the classes {', '.join(chosen.shares) or 'none'}, "
+            f"not {', '.join(used)}."
+        )
+    if used and abs(sum(used.values()) - 1.0) > 1e-9:
+        raise StudyError(f"shares: they add up to {sum(used.values()):g}, not 1.")
+    table = chosen.patients(enrolled(simulator, counts), used, null, seed)
+    table["planted_defect"] = [planted_defect(patient, defects, seed) for patient in table["patient_id"]]
+    hidden = [str(column) for column in table if str(column).startswith(HIDDEN)]
+    return table.drop(columns=hidden), table[["patient_id", *hidden]]
+
+
+def draw_images(simulator: str, patient: Mapping[str, Any], raters: int, seed: int) -> dict[str, sitk.Image]:
+    """Draw the images and masks of one SYNTHETIC patient, a row of participants and truth together."""
+    draw = SIMULATORS[simulator].images
+    assert draw is not None, f"{simulator} has no images"
+    images = with_raters(draw(patient, seed), simulator, raters, patient["patient_id"], seed)
+    defect = patient["planted_defect"]
+    return with_defect(images, simulator, defect if isinstance(defect, str) else "")
+
+
+def truth_by_cohort(participants: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Return the AUC of every hidden score for every hidden outcome, by cohort.
+
+    A score ``bayes_x`` is held against ``outcome_x`` alone: it is what the best possible model reaches.
+    """
+    table = participants[["patient_id", "cohort"]].merge(truth, on="patient_id")
+    outcomes = [column for column in truth if column.startswith("outcome_")]
+    rows = [
+        _truth_row(part.dropna(subset=[outcome]), str(cohort), outcome, score)
+        for cohort, part in table.groupby("cohort", sort=False)
+        for outcome in outcomes
+        for score in truth
+        if score.startswith("latent_") or score == outcome.replace("outcome_", "bayes_")
+    ]
+    return pd.DataFrame(rows, columns=BAYES_COLUMNS)
+
+
+def _truth_row(part: pd.DataFrame, cohort: str, outcome: str, score: str) -> dict[str, object]:
+    y = part[outcome].to_numpy()
+    events = int(y.sum())
+    both = 0 < events < len(y)
+    area = float(delong(y, part[[score]].to_numpy().T)[0][0]) if both else float("nan")
+    return {"cohort": cohort, "outcome": outcome, "score": score, "n": len(y), "events": events, "auc": area}
