@@ -10,8 +10,10 @@ from annulus.tables import read_csv, read_text_csv, write_csv
 
 params = snakemake.params
 participants = read_text_csv(snakemake.input.participants)
-lost = read_csv(snakemake.input.lost)
-refuse_large_loss(lost, read_csv(snakemake.input.masks), len(participants), params.maximum_lost_share)
+lost = None
+if snakemake.input.lost:
+    lost, masks = (read_csv(paths[0]) for paths in (snakemake.input.lost, snakemake.input.masks))
+    refuse_large_loss(lost, masks, len(participants), params.maximum_lost_share)
 allocation, flow = allocate(participants, lost, params.eligibility, params.plan, params.tasks, params.seed)
 write_csv(snakemake.output.allocation, allocation, ["patient_id", "cohort"])
 write_csv(snakemake.output.flow, flow, FLOW_COLUMNS)

@@ -6,6 +6,7 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
+from annulus.features.timepoints import by_patient
 from annulus.modelling.size import lesion_size
 from annulus.modelling.split import LEFT_OUT, of_cohort, outcomes_of, predictors_of
 from annulus.tables import read_csv, read_text_csv, write_csv, write_parquet
@@ -13,9 +14,12 @@ from annulus.tables import read_csv, read_text_csv, write_csv, write_parquet
 params = snakemake.params
 split = read_csv(snakemake.input.split)
 participants = of_cohort(read_text_csv(snakemake.input.participants), split, snakemake.wildcards.cohort)
-features = pd.read_parquet(snakemake.input.features)
-size = lesion_size(read_csv(snakemake.input.rois), params.size_measure)
-predictors = predictors_of(participants, params.clinical, features, size)
+parts = []
+if snakemake.input.features:
+    features = pd.read_parquet(snakemake.input.features[0])
+    parts.append(lesion_size(read_csv(snakemake.input.rois[0]), params.size_measure))
+    parts.append(by_patient(features, params.images, params.timepoints, params.changes))
+predictors = predictors_of(participants, params.clinical, *parts)
 write_parquet(snakemake.output.predictors, predictors)
 outcomes = outcomes_of(participants.set_index("patient_id"), params.tasks)
 outcomes = outcomes.join(split.set_index("patient_id")[LEFT_OUT])

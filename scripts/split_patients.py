@@ -9,10 +9,13 @@ import pandas as pd
 from annulus.modelling.split import FLOW_COLUMNS, SPLIT_COLUMNS, finish_split
 from annulus.tables import read_csv, read_text_csv, write_csv, write_sha256
 
+extracted = None
+if snakemake.input.features:
+    extracted = pd.read_parquet(snakemake.input.features[0], columns=["patient_id"])["patient_id"]
 split, flow = finish_split(
     read_csv(snakemake.input.allocation),
     read_csv(snakemake.input.flow),
-    pd.read_parquet(snakemake.input.features, columns=["patient_id"])["patient_id"],
+    extracted,
     read_text_csv(snakemake.input.participants),
     snakemake.params.plan,
     snakemake.params.tasks,

@@ -233,7 +233,7 @@ def test_all_mistakes_of_a_file_are_told_at_once(refused, design):
         (("regions", "rois", "itr", "kind"), "tumor", "did you mean 'tumour'?"),
         (("images", "le", "modality"), "CT", "images.le.modality: 'CT' is not allowed"),
         (("qc",), {"holes": "mend"}, "Allowed: repair, exclude, warn."),
-        (("split", "by"), "centre", "Allowed: column, date, random, leave_one_out."),
+        (("split", "by"), "centre", "Allowed: column, date, random, leave_one_out, none."),
         (("tasks",), {}, "tasks: {} is not allowed (minProperties: 1)."),
         (("name",), "Her 2", "name: 'Her 2' is not allowed: lower-case letters, digits and _ are"),
     ],

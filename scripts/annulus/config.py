@@ -86,6 +86,10 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     if cohort.get("source") == "simulated":
         cohort |= {key: design[key] for key in ("patients", "null") if key in design}
     _refuse(cohort, schemas / "cohort.schema.yaml", str(cohort_path))
+    if cohort["source"] == "table" and design["images"] and "images" not in cohort:
+        raise StudyError(
+            f"{cohort_path}: the study has images, so the cohort needs its image manifest: images."
+        )
     imaging = {}
     for name in sorted({image["settings"] for image in design["images"].values() if "settings" in image}):
         path = folders.find("imaging", name)
@@ -94,24 +98,37 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
         _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
         _refuse_unsound(imaging[name], design["extraction"]["mode"], str(path))
     _refuse_contradictions(design)
-    # Everybody trains where centres are left out one at a time.
+    # Everybody trains where there is no split, or centres are left out one at a time.
     design["split"].setdefault("cohorts", {"train": []})
     return StudyConfig(design, cohort, imaging)
 
 
-def models_of(plan: Settings) -> list[str]:
-    """Name a task's models, in the order of tables and figures."""
+def models_of(plan: Settings, imaged: bool) -> list[str]:
+    """Name a task's models, in the order of tables and figures; ``imaged`` is whether there are images."""
     return [
         *(f"signature_{roi}" for roi in plan["signatures"]),
         *(["clinical"] if plan["clinical"]["candidates"] else []),
-        *prespecified_models(plan),
+        *prespecified_models(plan, imaged),
         *plan["combined"],
     ]
 
 
-def prespecified_models(plan: Settings) -> list[str]:
-    """Name a task's models without selection; without clinical candidates volume is the only one."""
-    return list(PRESPECIFIED) if plan["clinical"]["candidates"] else ["volume"]
+def signed_regions(design: Settings) -> list[str]:
+    """Name everything that may have a signature: regions, habitats and controls, at every time and change."""
+    regions = [
+        *design["regions"]["rois"],
+        *(["habitats"] if "habitats" in design["regions"] else []),
+        *(f"{roi}{control}" for control, named in design["extraction"]["controls"].items() for roi in named),
+    ]
+    times = [*design["timepoints"], *design["changes"]]
+    return [f"{region}{time}" for region in regions for time in times] if times else regions
+
+
+def prespecified_models(plan: Settings, imaged: bool) -> list[str]:
+    """Name a task's models without selection: of all clinical candidates, of the lesion's size, of both."""
+    needs = {"clinical_full": (True, False), "volume": (False, True), "size_clinical": (True, True)}
+    has = (bool(plan["clinical"]["candidates"]), imaged)
+    return [name for name in PRESPECIFIED if all(h or not n for h, n in zip(has, needs[name], strict=True))]
 
 
 def read_yaml(path: Path) -> Settings:
@@ -270,11 +287,8 @@ def _refuse_contradictions(design: Settings) -> None:
         i["scale_with"] for i in design["images"].values()
     ):
         lines.append("images: scale_with is not pyradiomics' own; the mode compatible cannot have it.")
-    signed = [
-        *rois,
-        *(["habitats"] if "habitats" in design["regions"] else []),
-        *(f"{roi}{control}" for control, named in controls.items() for roi in named),
-    ]
+    lines += _timepoint_contradictions(design)
+    signed = signed_regions(design)
     for task, plan in design["tasks"].items():
         for roi in plan["signatures"]:
             if roi not in signed:
@@ -300,7 +314,7 @@ def _refuse_contradictions(design: Settings) -> None:
                 f"tasks.{task}.nomogram: {plan['nomogram']!r} is not a combined model"
                 f"{_nearest(plan['nomogram'], list(plan['combined']))}. Known: {', '.join(plan['combined'])}."
             )
-        lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan)]
+        lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan, bool(design["images"]))]
         lines += [
             f"tasks.{task}.combined: the name {name!r} is taken; choose another."
             for name in plan["combined"]
@@ -310,7 +324,7 @@ def _refuse_contradictions(design: Settings) -> None:
         lines += _outcomes_among_predictors(task, design["tasks"])
         lines += _harmonised_out(task, plan["signature"], design["split"])
     lines += _split_contradictions(design["split"])
-    lines += _cascade_contradictions(design["cascades"], design["tasks"])
+    lines += _cascade_contradictions(design["cascades"], design["tasks"], bool(design["images"]))
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
@@ -330,6 +344,22 @@ def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
         for column in columns
         if column in outcomes
     ]
+
+
+def _timepoint_contradictions(design: Settings) -> list[str]:
+    times, lines = design["timepoints"], list[str]()
+    if times and "habitats" in design["regions"]:
+        lines.append("timepoints: habitats are of one time; leave one of the two out.")
+    for name, change in design["changes"].items():
+        if name in times:
+            lines.append(f"changes.{name}: a time has this name; choose another.")
+        lines += [
+            f"changes.{name}.{end}: the time {change[end]!r} is not known"
+            f"{_nearest(change[end], list(times))}. Known: {', '.join(times) or 'none; see timepoints'}."
+            for end in ("from", "to")
+            if change[end] not in times
+        ]
+    return lines
 
 
 def _harmonised_out(task: str, signature: Settings, split: Settings) -> list[str]:
@@ -353,7 +383,7 @@ def _cut_off_contradictions(task: str, cut_off: Settings) -> list[str]:
     return [f"tasks.{task}.cut_off.at: the rule {cut_off['rule']} needs it, for example 0.9."]
 
 
-def _cascade_contradictions(cascades: Settings, tasks: Settings) -> list[str]:
+def _cascade_contradictions(cascades: Settings, tasks: Settings, imaged: bool) -> list[str]:
     lines = []
     for name, cascade in cascades.items():
         key, levels = f"cascades.{name}", cascade["levels"]
@@ -369,7 +399,7 @@ def _cascade_contradictions(cascades: Settings, tasks: Settings) -> list[str]:
                 near = _nearest(level["task"], list(tasks))
                 lines.append(f"{key}.levels: the task {level['task']!r} is not known{near}.")
                 continue
-            models = models_of(tasks[level["task"]])
+            models = models_of(tasks[level["task"]], imaged)
             if level["model"] not in models:
                 lines.append(
                     f"{key}.levels: {level['task']} has no model {level['model']!r}"
@@ -379,8 +409,8 @@ def _cascade_contradictions(cascades: Settings, tasks: Settings) -> list[str]:
 
 
 def _split_contradictions(split: Settings) -> list[str]:
-    if split["by"] == "leave_one_out":
-        left = "split.cohorts: leave_one_out has no cohorts, since everybody trains; leave it out."
+    if split["by"] in ("leave_one_out", "none"):
+        left = f"split.cohorts: {split['by']} has no cohorts, since everybody trains; leave it out."
         return [left] if "cohorts" in split else []
     if "cohorts" not in split:
         return [f"split.cohorts: a split by {split['by']} needs cohorts, one of them called train."]
@@ -403,8 +433,8 @@ def _signature_contradictions(task: str, signature: Settings, judged: bool) -> l
     return lines
 
 
-def _evaluation_contradictions(plan: Settings) -> list[str]:
-    decision, models, lines = plan["decision"], models_of(plan), list[str]()
+def _evaluation_contradictions(plan: Settings, imaged: bool) -> list[str]:
+    decision, models, lines = plan["decision"], models_of(plan, imaged), list[str]()
     low, high = decision["thresholds"]
     if low >= high:
         lines.append(f"decision.thresholds: {low} is not below {high}.")
@@ -453,8 +483,10 @@ def _cut_contradictions(column: Column, cut: bool) -> list[str]:
 def _region_contradictions(design: Settings) -> list[str]:
     regions, images, lines = design["regions"], design["images"], []
     extracted = {name: image for name, image in images.items() if "settings" in image}
-    if not extracted:
+    if images and not extracted:
         lines.append("images: one of them at least needs settings, or there is nothing to extract.")
+    if bool(images) != bool(regions["rois"]):
+        lines.append("images and regions.rois go together: give both, or neither for a study without images.")
     for roi, region in regions["rois"].items():
         ring = region["kind"] in ("ring", "union")
         if ring and region.get("outer", 0) <= region["inner"]:

@@ -36,6 +36,7 @@ STUDY = read_study()
 DESIGN, COHORT = STUDY.design, STUDY.cohort
 RESULTS = f"results/{DESIGN['name']}"
 SIMULATED = COHORT["source"] == "simulated"
+IMAGED = bool(DESIGN["images"])
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
@@ -64,10 +65,8 @@ EVALUATION_TABLES = [
     "subgroups",
     "sample_size",
     "warnings",
-    "leak_screen",
-    "duplicates",
-] + (["centres"] if "centre" in DESIGN else [])
-SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
+] + (["leak_screen", "duplicates"] if IMAGED else [])
+EVALUATION_TABLES += ["centres"] if "centre" in DESIGN else []
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
 if SIMULATED:
@@ -87,11 +86,17 @@ EXTRACTION = {
 SETTINGS = {name: STUDY.imaging[image["settings"]] for name, image in EXTRACTED.items()}
 
 
+def if_imaged(*paths):
+    """Return the paths in a study with images, and none in one of clinical variables alone."""
+    return list(paths) if IMAGED else []
+
+
 def cohort_tables(wildcards=None):
     """Return the files that the cohort's participants and images are read from."""
     if SIMULATED:
         return {"participants": f"{RESULTS}/simulation/patients.csv"}
-    return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in ("participants", "images")}
+    kinds = ["participants", *if_imaged("images")]
+    return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in kinds}
 
 
 def needed_columns():
@@ -101,9 +106,7 @@ def needed_columns():
     needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
     needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
     by_column = [split["column"]]
-    needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"], "random": []}[
-        split["by"]
-    ]
+    needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"]}.get(split["by"], [])
     return sorted(set(needed))
 
 
@@ -128,13 +131,14 @@ def task_variables(task):
 
 def read_tables():
     """Return the manifest rows of a table cohort's patients; errors in its tables end the run here."""
-    folder, people, pictures = (COHORT[key] for key in ("folder", "participants", "images"))
+    folder, people = COHORT["folder"], COHORT["participants"]
+    pictures = COHORT["images"] if IMAGED else None
     among = listing.Folder(folder)
     try:
         patients, problems = checks.check_cohort(
             listing.table_file(folder, people),
             people,
-            listing.table_file(folder, pictures),
+            listing.table_file(folder, pictures) if IMAGED else None,
             pictures,
             folder,
             needed_columns(),
@@ -142,7 +146,7 @@ def read_tables():
         )
         checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
-        images = sources.read_source(folder, pictures, among)
+        images = sources.read_source(folder, pictures, among) if IMAGED else []
     except StudyError as error:
         raise WorkflowError(str(error)) from None
     return sources.manifest_rows(images, {patient["patient_id"] for patient in patients})
@@ -150,6 +154,8 @@ def read_tables():
 
 def read_manifest():
     """Return the manifest rows of images that the study uses, with paths from here."""
+    if SIMULATED and not IMAGED:
+        return []
     if SIMULATED:
         rows = roster.manifest(
             COHORT["simulator"], list(roster.enrolled(COHORT["simulator"], COHORT_COUNTS)), COHORT["raters"]
@@ -273,7 +279,7 @@ def region_kinds(image):
 
 def models_of(task):
     """Return a task's models, in the order of tables and figures."""
-    return planned_models(TASKS[task])
+    return planned_models(TASKS[task], IMAGED)
 
 
 def shown_models(task):
@@ -286,7 +292,7 @@ def refitted_plan(wildcards):
     """Return what of a task's settings a refit of all its models needs."""
     keys = ("signatures", "signature", "clinical", "combined", "outer_folds")
     settings = {key: TASKS[wildcards.task][key] for key in keys}
-    return {**settings, "prespecified": prespecified_models(TASKS[wildcards.task])}
+    return {**settings, "prespecified": prespecified_models(TASKS[wildcards.task], IMAGED)}
 
 
 def batch_files(wildcards, kind, count):
@@ -477,7 +483,8 @@ def models_of_task(wildcards):
 
 def task_figures(task):
     """Name the figures of a task."""
-    names = [f for f in SHARED_FIGURES if f != "roi_overlay" or COHORT["redistribution"]]
+    names = ["flowchart"] + (if_imaged("roi_overlay") if COHORT["redistribution"] else [])
+    names += ["lasso_path", "lasso_cv"] if TASKS[task]["signatures"] else []
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
     names += ["forest_subgroups"] if TASKS[task]["subgroups"] else []
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
@@ -491,8 +498,8 @@ def all_figures():
 
 
 def centre_files(wildcards=None):
-    """Return how well features tell the centre, of a study that names one."""
-    return [f"{RESULTS}/features/centre_prediction.csv"] if "centre" in DESIGN else []
+    """Return how well features tell the centre, of a study with images that names one."""
+    return if_imaged(f"{RESULTS}/features/centre_prediction.csv") if "centre" in DESIGN else []
 
 
 def task_files(table):

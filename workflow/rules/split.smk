@@ -5,8 +5,8 @@
 rule allocate_patients:
     input:
         participants="<results>/cohort/participants.csv",
-        lost="<results>/qc/lost.csv",
-        masks="<results>/qc/masks.csv",
+        lost=if_imaged("<results>/qc/lost.csv"),
+        masks=if_imaged("<results>/qc/masks.csv"),
     output:
         allocation="<results>/split/allocation.csv",
         flow="<results>/split/flow.csv",
@@ -31,7 +31,7 @@ rule split_patients:
         allocation="<results>/split/allocation.csv",
         flow="<results>/split/flow.csv",
         participants="<results>/cohort/participants.csv",
-        features="<results>/features/features.parquet",
+        features=if_imaged("<results>/features/features.parquet"),
     output:
         split="<results>/split/split.csv",
         sha256="<results>/split/split.csv.sha256",
@@ -52,8 +52,8 @@ rule share_out:
     input:
         split="<results>/split/split.csv",
         participants="<results>/cohort/participants.csv",
-        features="<results>/features/features.parquet",
-        rois="<results>/rois/rois.csv",
+        features=if_imaged("<results>/features/features.parquet"),
+        rois=if_imaged("<results>/rois/rois.csv"),
     output:
         predictors="<results>/split/{cohort}/predictors.parquet",
         outcomes="<results>/split/{cohort}/outcomes.csv",
@@ -64,6 +64,9 @@ rule share_out:
     params:
         clinical=predictor_columns(),
         size_measure=SIZE_MEASURE,
+        images=list(EXTRACTED),
+        timepoints=DESIGN["timepoints"],
+        changes=DESIGN["changes"],
         tasks=OUTCOMES,
         code=code_of("share_out.py"),
     script:

@@ -33,7 +33,7 @@ class Flow:
 
 def allocate(
     participants: pd.DataFrame,
-    lost: pd.DataFrame,
+    lost: pd.DataFrame | None,
     eligibility: Iterable[Mapping[str, Any]],
     plan: Mapping[str, Any],
     tasks: Mapping[str, Mapping[str, Any]],
@@ -42,12 +42,15 @@ def allocate(
     """Give every eligible patient with usable images and a known outcome a cohort.
 
     Made before any feature, because habitats are fitted on training patients. ``lost`` is
-    ``qc/lost.csv``. Returns ``split/allocation.csv`` and the first rows of ``qc/flow.csv``.
+    ``qc/lost.csv``, None in a study without images. Returns ``split/allocation.csv`` and the first rows of
+    ``qc/flow.csv``.
     """
     people = participants.set_index("patient_id")
     people, flow = eligible(people, eligibility, Flow())
-    kept = people[~people.index.isin(lost["patient_id"])]
-    flow = flow.step("images and masks usable", len(people), len(kept), _reasons(people, lost))
+    kept = people
+    if lost is not None:
+        kept = people[~people.index.isin(lost["patient_id"])]
+        flow = flow.step("images and masks usable", len(people), len(kept), _reasons(people, lost))
     outcomes = outcomes_of(kept, tasks)
     known = outcomes.notna().any(axis=1)
     flow = flow.step("outcome known", len(kept), int(known.sum()), "the outcome is missing")
@@ -62,21 +65,22 @@ def allocate(
 def finish_split(
     allocation: pd.DataFrame,
     flow: pd.DataFrame,
-    extracted: Iterable[str],
+    extracted: Iterable[str] | None,
     participants: pd.DataFrame,
     plan: Mapping[str, Any],
     tasks: Mapping[str, Mapping[str, Any]],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Leave out the patients without features, and count each cohort.
 
-    ``allocation`` and ``flow`` are what ``allocate`` returned, ``extracted`` the patients with features.
+    ``allocation`` and ``flow`` are what ``allocate`` returned, ``extracted`` the patients with features, None
+    in a study without images.
     Returns ``split/split.csv`` and ``qc/flow.csv``. Raises StudyError when too few are left.
     """
     cohort = allocation.set_index("patient_id")["cohort"]
-    kept = cohort[cohort.index.isin(set(extracted))]
-    steps = Flow(tuple(flow.to_dict("records"))).step(
-        "features extracted", len(cohort), len(kept), "no feature could be extracted"
-    )
+    kept, steps = cohort, Flow(tuple(flow.to_dict("records")))
+    if extracted is not None:
+        kept = cohort[cohort.index.isin(set(extracted))]
+        steps = steps.step("features extracted", len(cohort), len(kept), "no feature could be extracted")
     people = participants.set_index("patient_id").loc[kept.index]
     outcomes = outcomes_of(people, tasks)
     for task, settings in tasks.items():
@@ -112,13 +116,21 @@ def of_cohort(participants: pd.DataFrame, split: pd.DataFrame, cohort: str) -> p
 
 
 def predictors_of(
-    participants: pd.DataFrame, clinical: Sequence[str], features: pd.DataFrame, size: pd.Series
+    participants: pd.DataFrame,
+    clinical: Sequence[str],
+    size: pd.Series | None = None,
+    features: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Put clinical variables, the lesion's size and features together, one row per participant."""
-    table = participants[["patient_id", *clinical]].merge(
-        size, left_on="patient_id", right_index=True, how="left"
+    """Put clinical variables, the lesion's size and features together, one row per participant.
+
+    ``size`` is by patient and ``features`` has a row per patient; a study without images has neither.
+    """
+    table = participants[["patient_id", *clinical]]
+    if size is None or features is None:
+        return table
+    return table.merge(size, left_on="patient_id", right_index=True, how="left").merge(
+        features, on="patient_id"
     )
-    return table.merge(features.drop(columns="timepoint"), on="patient_id")
 
 
 def _reasons(people: pd.DataFrame, lost: pd.DataFrame) -> str:
@@ -156,9 +168,13 @@ def split_patients(
 
     ``outcome`` balances a random split. Raises StudyError when the plan does not fit the table.
     """
-    by = {"column": _by_column, "date": _by_date, "random": _by_random, "leave_one_out": _leave_one_out}[
-        plan["by"]
-    ]
+    by = {
+        "column": _by_column,
+        "date": _by_date,
+        "random": _by_random,
+        "leave_one_out": _leave_one_out,
+        "none": _everybody,
+    }[plan["by"]]
     cohort = by(participants, plan, outcome, seed)
     empty = [name for name in plan["cohorts"] if not (cohort == name).any()]
     if empty:
@@ -237,6 +253,12 @@ def _leave_one_out(
         raise StudyError(f"split.column: the participants table has no column {plan['column']!r}.")
     known = participants[plan["column"]].notna() & (participants[plan["column"]].map(_text) != "")
     return pd.Series("train", index=participants.index).where(known)
+
+
+def _everybody(
+    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+) -> pd.Series:
+    return pd.Series("train", index=participants.index)
 
 
 def _by_date(participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int) -> pd.Series:

@@ -115,17 +115,8 @@ def study_of(inputs: Any, params: Any) -> Study:
     """Read a report's inputs (named tables, and lists of one table per task) into a study."""
     tasks = list(params.design["tasks"])
     paths = {Path(p).parts[-2:]: p for p in inputs.figures}
-    names = (
-        "problems",
-        "flow",
-        "masks",
-        "findings",
-        "agreement",
-        "rois",
-        "failures",
-        "catalogue",
-        "published",
-    )
+    imaging = ("masks", "findings", "agreement", "rois", "failures", "catalogue")
+    names = ("problems", "flow", "published", *(imaging if params.design["images"] else ()))
     lists = (
         "performance",
         "comparisons",
@@ -138,8 +129,7 @@ def study_of(inputs: Any, params: Any) -> Study:
         "optimism",
         "repeated_splits",
         "volume",
-        "leak_screen",
-        "duplicates",
+        *(["leak_screen", "duplicates"] if params.design["images"] else []),
         *(["centres"] if "centre" in params.design else []),
     )
     return Study(
@@ -165,7 +155,7 @@ def study_of(inputs: Any, params: Any) -> Study:
 
 
 def _of_centres(design: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("centre_prediction",) if "centre" in design else ()
+    return ("centre_prediction",) if "centre" in design and design["images"] else ()
 
 
 def render(study: Study) -> str:
@@ -176,9 +166,7 @@ def render(study: Study) -> str:
         study=study,
         tasks={task: _task(study, task) for task in study.design["tasks"]},
         flow=study.tables["flow"].fillna("").to_dict("records"),
-        quality=_quality(study.tables),
-        rings=_rings(study.tables["rois"]),
-        features=_features(study.tables["catalogue"], study.tables["failures"]),
+        imaging=_imaging(study.tables) if study.design["images"] else None,
         warnings=study.tables["problems"].fillna("").to_dict("records"),
         cascades={name: _cascade(study, name) for name in study.cascades},
         centre_prediction=_centre_prediction_rows(study.tables),
@@ -244,9 +232,9 @@ def _task(study: Study, task: str) -> dict[str, Any]:
         "volume": _volume_rows(tables["volume"]),
         "centres": _centre_rows(tables.get("centres")),
         "signatures": _signature_rows(tables["selection"]),
-        "screens": _screens(tables["leak_screen"]),
-        "rivals": _rivals(tables["leak_screen"]),
-        "duplicates": _duplicates(tables["duplicates"]),
+        "screens": _screens(tables["leak_screen"]) if "leak_screen" in tables else [],
+        "rivals": _rivals(tables["leak_screen"]) if "leak_screen" in tables else [],
+        "duplicates": _duplicates(tables["duplicates"]) if "duplicates" in tables else "",
     }
 
 
@@ -552,6 +540,14 @@ def _signature_rows(selection: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for model, group in kept.groupby("model", sort=False)
     ]
+
+
+def _imaging(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    return {
+        "quality": _quality(tables),
+        "rings": _rings(tables["rois"]),
+        "features": _features(tables["catalogue"], tables["failures"]),
+    }
 
 
 def _quality(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
