@@ -323,7 +323,7 @@ def _refuse_contradictions(design: Settings) -> None:
         lines += _cut_off_contradictions(task, plan["cut_off"])
         lines += _outcomes_among_predictors(task, design["tasks"])
         lines += _harmonised_out(task, plan["signature"], design["split"])
-    lines += _split_contradictions(design["split"])
+    lines += _split_contradictions(design["split"], list(design["tasks"]))
     lines += _cascade_contradictions(design["cascades"], design["tasks"], bool(design["images"]))
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
@@ -408,7 +408,10 @@ def _cascade_contradictions(cascades: Settings, tasks: Settings, imaged: bool) -
     return lines
 
 
-def _split_contradictions(split: Settings) -> list[str]:
+def _split_contradictions(split: Settings, tasks: list[str]) -> list[str]:
+    unknown = [task for task in split.get("stratify", []) if task not in tasks]
+    if unknown:
+        return [f"split.stratify: the task {unknown[0]!r} is not known{_nearest(unknown[0], tasks)}."]
     if split["by"] in ("leave_one_out", "none"):
         left = f"split.cohorts: {split['by']} has no cohorts, since everybody trains; leave it out."
         return [left] if "cohorts" in split else []

@@ -55,8 +55,8 @@ def allocate(
     known = outcomes.notna().any(axis=1)
     flow = flow.step("outcome known", len(kept), int(known.sum()), "the outcome is missing")
     people, outcomes = kept[known], outcomes[known]
-    stratify = plan.get("stratify", next(iter(tasks)))
-    cohort = split_patients(people, plan, outcomes[stratify], seed)
+    balanced = plan.get("stratify", [next(iter(tasks))])
+    cohort = split_patients(people, plan, strata_of(outcomes[balanced]), seed)
     placed = cohort.notna()
     flow = flow.step("in a cohort", len(people), int(placed.sum()), "in none of the split's cohorts")
     return _split_table(cohort[placed]), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
@@ -162,11 +162,11 @@ def eligible(
 
 
 def split_patients(
-    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+    participants: pd.DataFrame, plan: Mapping[str, Any], strata: pd.Series, seed: int
 ) -> pd.Series:
     """Give every patient (index) a cohort; a patient whom no cohort takes has none.
 
-    ``outcome`` balances a random split. Raises StudyError when the plan does not fit the table.
+    A random split is balanced over ``strata``. Raises StudyError when the plan does not fit the table.
     """
     by = {
         "column": _by_column,
@@ -175,7 +175,7 @@ def split_patients(
         "leave_one_out": _leave_one_out,
         "none": _everybody,
     }[plan["by"]]
-    cohort = by(participants, plan, outcome, seed)
+    cohort = by(participants, plan, strata, seed)
     empty = [name for name in plan["cohorts"] if not (cohort == name).any()]
     if empty:
         raise StudyError(
@@ -183,6 +183,12 @@ def split_patients(
             "participants table."
         )
     return cohort
+
+
+def strata_of(outcomes: pd.DataFrame) -> pd.Series:
+    """Join the outcomes of several tasks into one stratum per patient; an unknown outcome counts as one."""
+    text = outcomes.fillna(-1.0).astype(int).astype(str)
+    return text.agg("/".join, axis="columns")
 
 
 def refuse_small_classes(outcomes: pd.DataFrame, cohort: pd.Series, folds: int) -> None:
@@ -233,7 +239,7 @@ def _text(value: object) -> str:
 
 
 def _by_column(
-    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+    participants: pd.DataFrame, plan: Mapping[str, Any], strata: pd.Series, seed: int
 ) -> pd.Series:
     if plan["column"] not in participants:
         raise StudyError(f"split.column: the participants table has no column {plan['column']!r}.")
@@ -246,7 +252,7 @@ def _by_column(
 
 
 def _leave_one_out(
-    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+    participants: pd.DataFrame, plan: Mapping[str, Any], strata: pd.Series, seed: int
 ) -> pd.Series:
     """Everybody whose centre is known trains; the folds are the centres."""
     if plan["column"] not in participants:
@@ -256,7 +262,7 @@ def _leave_one_out(
 
 
 def _everybody(
-    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+    participants: pd.DataFrame, plan: Mapping[str, Any], strata: pd.Series, seed: int
 ) -> pd.Series:
     return pd.Series("train", index=participants.index)
 
@@ -273,14 +279,14 @@ def _by_date(participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Se
 
 
 def _by_random(
-    participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int
+    participants: pd.DataFrame, plan: Mapping[str, Any], strata: pd.Series, seed: int
 ) -> pd.Series:
-    """Within each outcome, patients in the order of a seeded hash of their id are dealt by share."""
+    """Within each stratum, patients in the order of a seeded hash of their id are dealt by share."""
     shares = {name: float(share) for name, share in plan["cohorts"].items()}
     if abs(sum(shares.values()) - 1.0) > 1e-9:
         raise StudyError(f"split.cohorts: the shares add up to {sum(shares.values()):g}, not 1.")
     cohort = pd.Series(pd.NA, index=participants.index, dtype="string")
-    for _, group in outcome.fillna(-1.0).groupby(outcome.fillna(-1.0)):
+    for _, group in strata.groupby(strata):
         order = sorted(group.index, key=lambda p: hashlib.sha256(f"{seed}:{p}".encode()).digest())
         start, reached = 0, 0.0
         for name, share in shares.items():
