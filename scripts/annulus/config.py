@@ -311,6 +311,8 @@ def _refuse_contradictions(design: Settings) -> None:
         lines += _harmonised_out(task, plan["signature"], design["split"])
     lines += _split_contradictions(design["split"])
     lines += _cascade_contradictions(design["cascades"], design["tasks"])
+    lines += _pathway_contradictions(design)
+    lines += _eligibility_contradictions(design["eligibility"])
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
@@ -375,6 +377,39 @@ def _cascade_contradictions(cascades: Settings, tasks: Settings) -> list[str]:
                     f"{key}.levels: {level['task']} has no model {level['model']!r}"
                     f"{_nearest(level['model'], models)}. Known: {', '.join(models)}."
                 )
+    return lines
+
+
+def _pathway_contradictions(design: Settings) -> list[str]:
+    columns, lines = columns_of("participants"), list[str]()
+    for name, pathway in design["pathways"].items():
+        key, outcome = f"pathways.{name}", pathway["outcome"]
+        if name in design["tasks"] or name in design["cascades"]:
+            lines.append(f"{key}: a task or cascade has this name; choose another.")
+        if outcome not in columns:
+            lines.append(
+                f"{key}.outcome: the column {outcome!r} is not known{_nearest(outcome, list(columns))}."
+            )
+        both = set(map(str, pathway["positive"])) & set(map(str, pathway["negative"]))
+        if both:
+            lines.append(f"{key}: {', '.join(sorted(both))} is both positive and negative.")
+    return lines
+
+
+def _eligibility_contradictions(conditions: list[Settings]) -> list[str]:
+    columns, lines = columns_of("participants"), list[str]()
+    for number, condition in enumerate(conditions):
+        key, column = f"eligibility.{number}", columns.get(condition["column"])
+        bounds = [bound for bound in ("minimum", "below") if bound in condition]
+        if not bounds and "values" not in condition:
+            lines.append(f"{key}: values, minimum or below must be given, or it excludes nobody.")
+        if bounds and column is not None and column.type not in ("number", "integer"):
+            lines.append(
+                f"{key}: {column.name} is not a number, so it takes no {' and no '.join(bounds)}; name "
+                "values."
+            )
+        if len(bounds) == 2 and condition["minimum"] >= condition["below"]:
+            lines.append(f"{key}: nobody is at least {condition['minimum']} and below {condition['below']}.")
     return lines
 
 

@@ -62,6 +62,7 @@ rule read_cohort:
         participants=COHORT.get("participants", {}),
         images=COHORT.get("images"),
         needed=needed_columns(),
+        instruments=INSTRUMENTS,
         # A listing of files is no input whose change Snakemake would see.
         listed=None if SIMULATED else sources.listed_digest(COHORT, CHUNKS),
         code=code_of("read_cohort.py"),
