@@ -246,6 +246,32 @@ def test_pathways_that_refer_to_nothing_are_refused(refused, design, name, chang
     assert words in refused(design)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "predictor", "shared"),
+    [
+        ("her2_category", "molecular_subtype", "her2_category, her2_ihc"),
+        ("her2_category", "her2_ihc", "her2_ihc"),
+        ("aln_metastasis", "nodal_burden", "n_nodes_positive"),
+        ("aln_metastasis", "n_nodes_positive", "n_nodes_positive"),
+        ("molecular_subtype", "ki67_high", "ki67_pct"),
+    ],
+)
+def test_a_predictor_that_rests_on_the_outcomes_own_columns_is_refused(
+    refused, design, outcome, predictor, shared
+):
+    task(design)["outcome"] = outcome
+    task(design)["clinical"]["candidates"] = ["age_years", predictor]
+    text = refused(design)
+    assert f"clinical.candidates: {predictor} and the outcome {outcome} both rest on {shared}" in text
+    assert "age_years and" not in text
+
+
+def test_predictors_that_share_nothing_with_the_outcome_are_let_be(folders, design):
+    task(design)["outcome"] = "aln_metastasis"
+    task(design)["clinical"]["candidates"] = ["kaiser_ge6", "tumor_gt_20mm", "her2_category", "aln_bedi_type"]
+    assert load(design, folders).design["tasks"]["her2_fish"]["outcome"] == "aln_metastasis"
+
+
 def test_all_mistakes_of_a_file_are_told_at_once(refused, design):
     design["seeds"] = 1
     design["seed"] = "many"

@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from annulus.cohort.dictionary import Column, columns_of
+from annulus.cohort.dictionary import Column, columns_of, origins
 from annulus.errors import StudyError
 from annulus.modelling.plan import (
     KEPT_NAMES,
@@ -326,12 +326,26 @@ def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
         "signature.steps": list(carried_columns(plan["signature"])),
         **{f"combined.{name}.clinical": parts["clinical"] for name, parts in plan["combined"].items()},
     }
-    return [
-        f"tasks.{task}.{key}: {column} is the outcome of a task and cannot be a predictor."
-        for key, columns in used.items()
-        for column in columns
-        if column in outcomes
-    ]
+    lines = []
+    for key, names in used.items():
+        for name in names:
+            shared = _shared_origins(name, plan["outcome"])
+            if name in outcomes:
+                lines.append(
+                    f"tasks.{task}.{key}: {name} is the outcome of a task and cannot be a predictor."
+                )
+            elif shared:
+                lines.append(
+                    f"tasks.{task}.{key}: {name} and the outcome {plan['outcome']} both rest on "
+                    f"{', '.join(shared)}, so it cannot be a predictor."
+                )
+    return lines
+
+
+def _shared_origins(name: str, outcome: str) -> list[str]:
+    """Name the columns from which both are derived; a predictor that shares any knows the outcome."""
+    columns = columns_of("participants")
+    return sorted(origins(name, columns) & origins(outcome, columns))
 
 
 def _harmonised_out(task: str, signature: Settings, split: Settings) -> list[str]:

@@ -96,6 +96,13 @@ def with_derived(present: Iterable[str], columns: Mapping[str, Column]) -> set[s
     return there
 
 
+def origins(name: str, columns: Mapping[str, Column]) -> set[str]:
+    """Return a column and all that it is derived from, directly or not."""
+    derived = columns[name].derived if name in columns else None
+    parents = derived.needed if derived else ()
+    return {name}.union(*(origins(parent, columns) for parent in parents))
+
+
 def _column(name: str, entry: Mapping[str, Any]) -> Column:
     derived = entry.get("derived")
     if derived is not None:
