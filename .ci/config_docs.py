@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from annulus.config_docs import render, render_findings
+from annulus.config_docs import render, render_dictionary, render_findings
 
 ROOT = Path(__file__).parents[1]
 
@@ -13,6 +13,7 @@ def main() -> int:
     schemas = ROOT / "workflow" / "schemas"
     pages = {
         ROOT / "config" / "README.md": render(schemas),
+        ROOT / "docs" / "data_dictionary.md": render_dictionary(),
         ROOT / "docs" / "quality_control.md": render_findings(schemas),
     }
     wrong = 0

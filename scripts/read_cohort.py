@@ -6,21 +6,25 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
+from annulus.clinical.derived import Instruments, derive
 from annulus.cohort.checks import PROBLEM_COLUMNS, check_cohort, refuse_errors
 from annulus.cohort.listing import table_file
-from annulus.tables import write_csv
+from annulus.tables import as_given, write_csv
 
 params = snakemake.params
 simulated = snakemake.input.participants if params.simulated else None
+file = simulated or table_file(params.folder, params.participants)
 participants, problems = check_cohort(
-    simulated or table_file(params.folder, params.participants),
+    file,
     params.participants,
     None if params.images is None else table_file(params.folder, params.images),
     params.images,
     params.folder,
     params.needed,
 )
+participants, wrong = derive(participants, Instruments(**params.instruments), file)
+problems += wrong
 refuse_errors(problems, Path(snakemake.output.problems))
 source = {"cohort_source": params.cohort, "synthetic": int(params.simulated)}
-write_csv(snakemake.output.participants, ({**patient, **source} for patient in participants))
+write_csv(snakemake.output.participants, as_given({**patient, **source} for patient in participants))
 write_csv(snakemake.output.problems, map(vars, problems), PROBLEM_COLUMNS)

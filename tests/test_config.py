@@ -211,6 +211,67 @@ def test_misspelt_keys_in_lists_are_found(refused, design):
     assert "eligibility.0: the key 'colum' is not known (did you mean 'column'?)" in refused(design)
 
 
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ({"column": "age_years"}, "values, minimum or below must be given"),
+        ({"column": "her2_ihc", "below": 40}, "her2_ihc is not a number, so it takes no below; name values"),
+        ({"column": "age_years", "minimum": 40, "below": 40}, "nobody is at least 40 and below 40"),
+    ],
+)
+def test_conditions_of_eligibility_that_cannot_be_met_are_refused(refused, design, condition, words):
+    design["eligibility"].append({**condition, "reason": "x"})
+    assert f"eligibility.1: {words}" in refused(design)
+
+
+def test_an_age_limit_is_a_condition_of_eligibility(folders, design):
+    design["eligibility"] = [{"column": "age_years", "minimum": 18, "below": 40, "reason": "40 or older"}]
+    assert load(design, folders).design["eligibility"][0]["below"] == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "words"),
+    [
+        ("her2_fish", {}, "pathways.her2_fish: a task or cascade has this name"),
+        ("axilla", {"outcome": "residual_disease"}, "did you mean 'residual_nodal_disease'?"),
+        ("axilla", {"negative": [0, 1]}, "pathways.axilla: 1 is both positive and negative"),
+        ("axilla", {"kind": "axilla"}, "pathways.axilla.kind: 'axilla' is not allowed"),
+    ],
+)
+def test_pathways_that_refer_to_nothing_are_refused(refused, design, name, changed, words):
+    pathway = {
+        "kind": "axilla_after_nst", "outcome": "residual_nodal_disease", "positive": [1], "negative": [0],
+    }  # fmt: skip
+    design["pathways"] = {name: {**pathway, **changed}}
+    assert words in refused(design)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "predictor", "shared"),
+    [
+        ("her2_category", "molecular_subtype", "her2_category, her2_ihc"),
+        ("her2_category", "her2_ihc", "her2_ihc"),
+        ("aln_metastasis", "nodal_burden", "n_nodes_positive"),
+        ("aln_metastasis", "n_nodes_positive", "n_nodes_positive"),
+        ("molecular_subtype", "ki67_high", "ki67_pct"),
+    ],
+)
+def test_a_predictor_that_rests_on_the_outcomes_own_columns_is_refused(
+    refused, design, outcome, predictor, shared
+):
+    task(design)["outcome"] = outcome
+    task(design)["clinical"]["candidates"] = ["age_years", predictor]
+    text = refused(design)
+    assert f"clinical.candidates: {predictor} and the outcome {outcome} both rest on {shared}" in text
+    assert "age_years and" not in text
+
+
+def test_predictors_that_share_nothing_with_the_outcome_are_let_be(folders, design):
+    task(design)["outcome"] = "aln_metastasis"
+    task(design)["clinical"]["candidates"] = ["kaiser_ge6", "tumor_gt_20mm", "her2_category", "aln_bedi_type"]
+    assert load(design, folders).design["tasks"]["her2_fish"]["outcome"] == "aln_metastasis"
+
+
 def test_all_mistakes_of_a_file_are_told_at_once(refused, design):
     design["seeds"] = 1
     design["seed"] = "many"

@@ -264,6 +264,33 @@ def test_eligibility_is_applied_in_order():
     assert [(r["n_in"], r["n_out"]) for r in flow.rows] == [(4, 2), (2, 1)]
 
 
+@pytest.mark.parametrize(
+    ("condition", "kept"),
+    [
+        ({"below": 40}, [0, 1]),
+        ({"minimum": 40}, [2, 3]),
+        ({"minimum": 39.5, "below": 41}, [1, 2]),
+        ({"values": [40, 39.5], "below": 40}, [1]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["text", "numbers"])
+def test_eligibility_by_a_number_leaves_out_whose_is_missing(condition, kept, kind):
+    ages = pd.Series([22.0, 39.5, 40.0, 41.0, np.nan])
+    if kind == "text":
+        ages = pd.Series(["22", "39.5", "40", "41", None], dtype="str")
+    found, flow = eligible(
+        pd.DataFrame({"age_years": ages}), [{"column": "age_years", "reason": "age", **condition}], Flow()
+    )
+    assert found.index.tolist() == kept
+    assert (flow.rows[0]["n_in"], flow.rows[0]["n_out"]) == (5, len(kept))
+
+
+def test_eligibility_by_a_number_refuses_words():
+    people = pd.DataFrame({"grade": ["2", "high"]})
+    with pytest.raises(StudyError, match="grade is not a number"):
+        eligible(people, [{"column": "grade", "below": 3, "reason": "x"}], Flow())
+
+
 def test_a_cohorts_participants_are_its_members_by_id():
     people = participants()
     split, _ = split_of(people.sample(frac=1, random_state=1), BY_COLUMN)

@@ -14,7 +14,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from annulus.cohort.dictionary import Column, columns_of
+from annulus.cohort.dictionary import Column, columns_of, origins
 from annulus.errors import StudyError
 from annulus.modelling.plan import (
     KEPT_NAMES,
@@ -325,6 +325,8 @@ def _refuse_contradictions(design: Settings) -> None:
         lines += _harmonised_out(task, plan["signature"], design["split"])
     lines += _split_contradictions(design["split"], list(design["tasks"]))
     lines += _cascade_contradictions(design["cascades"], design["tasks"], bool(design["images"]))
+    lines += _pathway_contradictions(design)
+    lines += _eligibility_contradictions(design["eligibility"])
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
@@ -338,12 +340,26 @@ def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
         "signature.steps": list(carried_columns(plan["signature"])),
         **{f"combined.{name}.clinical": parts["clinical"] for name, parts in plan["combined"].items()},
     }
-    return [
-        f"tasks.{task}.{key}: {column} is the outcome of a task and cannot be a predictor."
-        for key, columns in used.items()
-        for column in columns
-        if column in outcomes
-    ]
+    lines = []
+    for key, names in used.items():
+        for name in names:
+            shared = _shared_origins(name, plan["outcome"])
+            if name in outcomes:
+                lines.append(
+                    f"tasks.{task}.{key}: {name} is the outcome of a task and cannot be a predictor."
+                )
+            elif shared:
+                lines.append(
+                    f"tasks.{task}.{key}: {name} and the outcome {plan['outcome']} both rest on "
+                    f"{', '.join(shared)}, so it cannot be a predictor."
+                )
+    return lines
+
+
+def _shared_origins(name: str, outcome: str) -> list[str]:
+    """Name the columns from which both are derived; a predictor that shares any knows the outcome."""
+    columns = columns_of("participants")
+    return sorted(origins(name, columns) & origins(outcome, columns))
 
 
 def _timepoint_contradictions(design: Settings) -> list[str]:
@@ -405,6 +421,39 @@ def _cascade_contradictions(cascades: Settings, tasks: Settings, imaged: bool) -
                     f"{key}.levels: {level['task']} has no model {level['model']!r}"
                     f"{_nearest(level['model'], models)}. Known: {', '.join(models)}."
                 )
+    return lines
+
+
+def _pathway_contradictions(design: Settings) -> list[str]:
+    columns, lines = columns_of("participants"), list[str]()
+    for name, pathway in design["pathways"].items():
+        key, outcome = f"pathways.{name}", pathway["outcome"]
+        if name in design["tasks"] or name in design["cascades"]:
+            lines.append(f"{key}: a task or cascade has this name; choose another.")
+        if outcome not in columns:
+            lines.append(
+                f"{key}.outcome: the column {outcome!r} is not known{_nearest(outcome, list(columns))}."
+            )
+        both = set(map(str, pathway["positive"])) & set(map(str, pathway["negative"]))
+        if both:
+            lines.append(f"{key}: {', '.join(sorted(both))} is both positive and negative.")
+    return lines
+
+
+def _eligibility_contradictions(conditions: list[Settings]) -> list[str]:
+    columns, lines = columns_of("participants"), list[str]()
+    for number, condition in enumerate(conditions):
+        key, column = f"eligibility.{number}", columns.get(condition["column"])
+        bounds = [bound for bound in ("minimum", "below") if bound in condition]
+        if not bounds and "values" not in condition:
+            lines.append(f"{key}: values, minimum or below must be given, or it excludes nobody.")
+        if bounds and column is not None and column.type not in ("number", "integer"):
+            lines.append(
+                f"{key}: {column.name} is not a number, so it takes no {' and no '.join(bounds)}; name "
+                "values."
+            )
+        if len(bounds) == 2 and condition["minimum"] >= condition["below"]:
+            lines.append(f"{key}: nobody is at least {condition['minimum']} and below {condition['below']}.")
     return lines
 
 

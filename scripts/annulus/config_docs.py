@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from annulus.cohort.dictionary import columns_of
+from annulus.cohort.dictionary import Derivation, columns_of
 from annulus.config import Settings, read_yaml
 
 FINDINGS = """# What quality control finds
@@ -21,9 +21,24 @@ Originals are never changed.
 |---|---|---|---|
 """
 
+DICTIONARY = """# Data dictionary
+
+Generated from `scripts/annulus/cohort/dictionary.yaml`; do not edit by hand
+(`uv run python .ci/config_docs.py` writes it, CI checks it).
+
+What the columns of a participants table and of an image manifest may hold. An empty cell is a missing value,
+never a number such as -1 or 999; yes and no are 1 and 0. A column `NAME_missing_reason` may say why.
+
+A derived column may be left out: it is worked out where the columns that it takes are there, and so may these
+be derived. A cell that is given stands, unless it disagrees with what follows from the others; then the study
+ends before an image is read. What cannot be derived stays missing. Cut-offs are under `instruments` of the
+study. `_pre` and `_post` are before and after neoadjuvant therapy.
+
+"""
+
 INTRODUCTION = """# Configuration
 
-Generated from `workflow/schemas/` and the data dictionary; do not edit by hand
+Generated from `workflow/schemas/`; do not edit by hand
 (`uv run python .ci/config_docs.py` writes it, CI checks it).
 
 - `config.yaml` names the study to run. Any key of the study may be laid over there, or with --config:
@@ -37,8 +52,8 @@ A key that is not listed here is refused, and the nearest known one is named.
 ## A cohort of your own
 
 Write two CSV files in UTF-8 and one small YAML. `participants.csv` has a row per patient; its columns
-are named in the data dictionary below. `images.csv` has a row per image and mask. An empty cell is a
-missing value.
+are named in the [data dictionary](../docs/data_dictionary.md). `images.csv` has a row per image and mask.
+An empty cell is a missing value.
 
 ```yaml
 name: mine
@@ -87,10 +102,16 @@ def render(schemas: Path) -> str:
         parts.append(f"## {schema['title']}\n\n{_line(schema['description'])}\n")
         parts.append("| key | type | default | meaning |\n|---|---|---|---|")
         parts.append("\n".join(_rows(schema, schema, "")) + "\n")
-    for table, title in (("participants", "Participants table"), ("images", "Image manifest")):
-        parts.append(f"## {title}\n\n| column | type | allowed | meaning |\n|---|---|---|---|")
-        parts.append("\n".join(_dictionary_rows(table)) + "\n")
     return "\n".join(parts)
+
+
+def render_dictionary() -> str:
+    """Render the data dictionary, the derived columns with what they take and their rule."""
+    parts = []
+    for table, title in (("participants", "Participants table"), ("images", "Image manifest")):
+        parts.append(f"## {title}\n\n| column | type | allowed | meaning | derived |\n|---|---|---|---|---|")
+        parts.append("\n".join(_dictionary_rows(table)) + "\n")
+    return DICTIONARY + "\n".join(parts)
 
 
 def _rows(schema: Settings, root: Settings, prefix: str) -> Iterator[str]:
@@ -148,7 +169,16 @@ def _dictionary_rows(table: str) -> Iterator[str]:
         else:
             allowed = column.unit
         needed = " (required)" if column.required else ""
-        yield f"| `{column.name}` | {column.type} | {allowed} | {_line(column.description)}{needed} |"
+        meaning = f"{_line(column.description)}{needed}"
+        yield f"| `{column.name}` | {column.type} | {allowed} | {meaning} | {_derived(column.derived)} |"
+
+
+def _derived(derivation: Derivation | None) -> str:
+    if derivation is None:
+        return ""
+    needed = ", ".join(f"`{name}`" for name in derivation.needed)
+    optional = ", ".join(f"`{name}`" for name in derivation.optional)
+    return f"{derivation.rule}; from {needed}{f', where there {optional}' if optional else ''}"
 
 
 def render_findings(schemas: Path) -> str:

@@ -80,6 +80,14 @@ def write_csv(
     write_whole(path, lambda partial: table.to_csv(partial, index=False, lineterminator="\n"))
 
 
+def as_given(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Put rows into a table whose whole numbers are written whole where others of their column are missing.
+
+    So that 1 stays the 1 that a study names among an outcome's values, not 1.0.
+    """
+    return pd.DataFrame(list(rows), dtype=object)
+
+
 def read_csv(path: str | Path) -> pd.DataFrame:
     """Read a CSV whose only missing value is the empty cell; identifiers stay text."""
     table: pd.DataFrame = pd.read_csv(

@@ -66,8 +66,9 @@ rule read_cohort:
         folder=IMAGE_FOLDER,
         simulated=SIMULATED,
         participants=COHORT.get("participants", {}),
-        images=COHORT.get("images"),
+        images=COHORT.get("images") if IMAGED else None,
         needed=needed_columns(),
+        instruments=INSTRUMENTS,
         # A listing of files is no input whose change Snakemake would see.
         listed=None if SIMULATED else sources.listed_digest(COHORT, CHUNKS),
         code=code_of("read_cohort.py"),

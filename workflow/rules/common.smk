@@ -15,7 +15,9 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
 from annulus import codehash
+from annulus.clinical.derived import Instruments, derive
 from annulus.cohort import checks, files, listing, sources
+from annulus.cohort.dictionary import columns_of
 from annulus.config import Folders, load
 from annulus.config import models_of as planned_models
 from annulus.config import prespecified_models
@@ -40,6 +42,8 @@ IMAGED = bool(DESIGN["images"])
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
+PATHWAYS = DESIGN["pathways"]
+INSTRUMENTS = DESIGN["instruments"]
 HABITATS = "habitats" in DESIGN["regions"]
 STABILITY = "stability" in DESIGN
 REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
@@ -105,9 +109,16 @@ def needed_columns():
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
     needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
     needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
+    needed += pathway_columns()
     by_column = [split["column"]]
     needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"]}.get(split["by"], [])
     return sorted(set(needed))
+
+
+def pathway_columns():
+    """Return the columns that the study's pathways and their evaluation use."""
+    inputs = columns_of("participants")["axilla_us_class"].derived.needed if PATHWAYS else ()
+    return [*inputs, *(pathway["outcome"] for pathway in PATHWAYS.values())]
 
 
 def clinical_variables():
@@ -144,7 +155,8 @@ def read_tables():
             needed_columns(),
             among,
         )
-        checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
+        patients, wrong = derive(patients, Instruments(**INSTRUMENTS), listing.table_file(folder, people))
+        checks.refuse_errors([*problems, *wrong], Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
         images = sources.read_source(folder, pictures, among) if IMAGED else []
     except StudyError as error:
@@ -451,6 +463,16 @@ def cascade_models(wildcards):
 def cascade_files(table):
     """Return a table of every cascade."""
     return [f"{RESULTS}/cascades/{cascade}/{table}.csv" for cascade in CASCADES]
+
+
+def lookup_pathway(wildcards):
+    """Return the kind, outcome and its values of a pathway."""
+    return PATHWAYS[wildcards.pathway]
+
+
+def pathway_files(table):
+    """Return a table of every pathway."""
+    return [f"{RESULTS}/pathways/{pathway}/{table}.csv" for pathway in PATHWAYS]
 
 
 def figures_by_name():

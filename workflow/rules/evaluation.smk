@@ -274,6 +274,30 @@ rule tabulate_centres:
         "../../scripts/tabulate_centres.py"
 
 
+rule run_pathway:
+    input:
+        participants="<results>/cohort/participants.csv",
+        split="<results>/split/split.csv",
+    output:
+        patients="<results>/pathways/{pathway}/patients.csv",
+        performance=report(
+            "<results>/pathways/{pathway}/performance.csv",
+            caption="../report/pathway.rst",
+            category="{pathway}",
+        ),
+    log:
+        "<logs>/run_pathway/{pathway}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        pathway=lookup_pathway,
+        instruments=INSTRUMENTS,
+        synthetic=SIMULATED,
+        code=code_of("run_pathway.py"),
+    script:
+        "../../scripts/run_pathway.py"
+
+
 rule run_cascade:
     input:
         predictions=cascade_predictions,

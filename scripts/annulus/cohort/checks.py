@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from annulus.cohort.dictionary import Column, Value, columns_of
+from annulus.cohort.dictionary import Column, Value, columns_of, with_derived
 from annulus.cohort.files import listed
 from annulus.cohort.listing import Folder, Row
 from annulus.cohort.sources import MANIFEST_DEFAULTS, UNMAPPED, read_source
@@ -194,10 +194,12 @@ def _check_header(
                 f"The column is not in the data dictionary and is ignored.{hint}",
             )  # fmt: skip
     required = {name for name, column in columns.items() if column.required} | set(needed)
-    for name in sorted(required - set(present)):
+    for name in sorted(required - with_derived(present, columns)):
+        parents = columns[name].derived if name in columns else None
+        instead = f", or what it is derived from ({', '.join(parents.needed)})" if parents else ""
         yield Problem(
             file, "1", name, "", "missing_column", "error",
-            "The study needs this column. Add it, or map it in the cohort file.",
+            f"The study needs this column. Add it{instead}, or map it in the cohort file.",
         )  # fmt: skip
 
 

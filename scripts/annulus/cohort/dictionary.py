@@ -2,14 +2,24 @@
 
 import datetime
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 Value = str | float | None
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a column follows from others: those it takes, those it uses where they are there, and the rule."""
+
+    needed: tuple[str, ...]
+    optional: tuple[str, ...]
+    rule: str
 
 
 @dataclass(frozen=True)
@@ -25,6 +35,7 @@ class Column:
     maximum: float = math.inf
     levels: tuple[str, ...] = ()
     scores: Mapping[str, float] | None = None
+    derived: Derivation | None = None
 
     def read(self, text: str) -> Value:
         """Read a cell; ``None`` when it is empty. Raises ValueError saying what is allowed."""
@@ -72,7 +83,28 @@ class Column:
 def columns_of(table: str) -> dict[str, Column]:
     """Return the columns of one table of the dictionary, ``participants`` or ``images``."""
     content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return {
-        name: Column(name=name, **{**entry, "levels": tuple(entry.get("levels", ()))})
-        for name, entry in content[table].items()
-    }
+    return {name: _column(name, entry) for name, entry in content[table].items()}
+
+
+def with_derived(present: Iterable[str], columns: Mapping[str, Column]) -> set[str]:
+    """Return the columns that are present and those that can be derived from them, directly or not."""
+    there = set(present)
+    waiting = {name: c.derived for name, c in columns.items() if c.derived and name not in there}
+    while found := {name for name, derived in waiting.items() if there.issuperset(derived.needed)}:
+        there |= found
+        waiting = {name: derived for name, derived in waiting.items() if name not in found}
+    return there
+
+
+def origins(name: str, columns: Mapping[str, Column]) -> set[str]:
+    """Return a column and all that it is derived from, directly or not."""
+    derived = columns[name].derived if name in columns else None
+    parents = derived.needed if derived else ()
+    return {name}.union(*(origins(parent, columns) for parent in parents))
+
+
+def _column(name: str, entry: Mapping[str, Any]) -> Column:
+    derived = entry.get("derived")
+    if derived is not None:
+        derived = Derivation(tuple(derived["from"]), tuple(derived.get("with", ())), derived["rule"])
+    return Column(name=name, **{**entry, "levels": tuple(entry.get("levels", ())), "derived": derived})

@@ -15,7 +15,7 @@ infinity) where
 The region is the lesion, or the whole image where none is given.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import isfinite
@@ -36,6 +36,20 @@ MINIMUM_RISE = 0.05
 PLATEAU = 0.10
 
 CURVE_TYPES = {1: "persistent", 2: "plateau", 3: "washout"}
+
+# Enhancement within 2 min of the injection: slow below 50 %, fast above 100 % (BI-RADS, 5th edition).
+INITIAL_S = 120.0
+SLOW, FAST = 0.5, 1.0
+
+
+@dataclass(frozen=True)
+class TimeCourse:
+    """Curve of a lesion or a hot spot: its two changes, relative, and how a radiologist calls them."""
+
+    initial_enhancement: float
+    initial: str
+    delayed_change: float
+    delayed: str
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,31 @@ def curve_types(delayed: np.ndarray) -> np.ndarray:
     change = np.asarray(delayed, dtype=float)
     types = np.select([np.isnan(change), change > PLATEAU, change < -PLATEAU], [0, 1, 3], default=2)
     return types.astype(np.uint8)
+
+
+def type_time_course(signals: Sequence[float], times_s: Sequence[float]) -> TimeCourse:
+    """Type a mean signal's curve: initially slow, medium or fast; delayed persistent, plateau or washout.
+
+    ``times_s`` are seconds after the injection, of which the first phase is before it (0 or less). The
+    initial enhancement is that of the highest signal within 2 min, and the delayed change runs from there to
+    the last phase; 50 and 100 % are medium, 10 % either way is a plateau (BI-RADS, 5th edition; Kuhl et al.,
+    Radiology 1999;211:101-110). Take a hot spot of a few voxels: a whole lesion's mean blunts the worst
+    curve. Raises StudyError where the phases do not allow it.
+    """
+    before, *after = zip(signals, times_s, strict=True)
+    early = [signal for signal, time in after if 0 < time <= INITIAL_S]
+    rising = all(first < second for first, second in pairwise(times_s))
+    if not early or not rising or before[1] > 0 or times_s[-1] <= INITIAL_S:
+        raise StudyError(
+            f"A curve cannot be typed from phases at {', '.join(f'{time:g}' for time in times_s)} s after "
+            "the injection: it takes one before it, one within 120 s and one later, in this order."
+        )
+    if not all(isfinite(signal) and signal > 0 for signal in signals):
+        raise StudyError("A curve cannot be typed: every phase needs a signal above zero.")
+    enhancement = (max(early) - before[0]) / before[0]
+    change = (signals[-1] - max(early)) / max(early)
+    speed = "slow" if enhancement < SLOW else "fast" if enhancement > FAST else "medium"
+    return TimeCourse(enhancement, speed, change, CURVE_TYPES[int(curve_types(np.array(change)))])
 
 
 KINETIC_MAPS: Mapping[str, KineticMap] = {

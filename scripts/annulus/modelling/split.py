@@ -152,13 +152,37 @@ def outcomes_of(participants: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any
 def eligible(
     participants: pd.DataFrame, conditions: Iterable[Mapping[str, Any]], flow: Flow
 ) -> tuple[pd.DataFrame, Flow]:
-    """Keep the patients who meet every condition, counting each step."""
+    """Keep the patients who meet every condition, counting each step; a missing value meets none.
+
+    Raises StudyError where a column that is held against a number is not of numbers.
+    """
     for condition in conditions:
-        allowed = {_text(value) for value in condition["values"]}
-        met = participants[condition["column"]].map(_text).isin(allowed)
+        met = _meets(participants[condition["column"]], condition)
         flow = flow.step("eligibility", len(participants), int(met.sum()), condition["reason"])
         participants = participants[met]
     return participants, flow
+
+
+def _meets(column: pd.Series, condition: Mapping[str, Any]) -> pd.Series:
+    met = column.notna()
+    if "values" in condition:
+        met &= column.map(_text).isin({_text(value) for value in condition["values"]})
+    if "minimum" in condition:
+        met &= _numbers(column) >= condition["minimum"]
+    if "below" in condition:
+        met &= _numbers(column) < condition["below"]
+    return met
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce")
+    odd = column[column.notna() & numbers.isna()]
+    if len(odd):
+        raise StudyError(
+            f"eligibility: {column.name} is not a number ({odd.iloc[0]!r}), so it has no minimum and nothing "
+            "is below it. Name values instead."
+        )
+    return numbers
 
 
 def split_patients(
