@@ -621,3 +621,22 @@ def test_leaving_one_out_has_no_cohorts_and_other_splits_do(refused, design):
     assert "leave_one_out has no cohorts" in refused(design)
     design["split"] = {"by": "column", "column": "center"}
     assert "a split by column needs cohorts" in refused(design)
+
+
+# --- Table 1 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_task", [True, False])
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("age_year", "table_one: the column 'age_year' is not known (did you mean 'age_years'?)"),
+        ("her2_ish", "table_one: her2_ish is the outcome of a task"),
+        ("exam_date", "table_one: exam_date is a date"),
+    ],
+)
+def test_table_one_describes_known_columns_and_never_an_outcome(refused, design, column, said, of_task):
+    (task(design) if of_task else design)["table_one"] = ["histology", column]
+    message = refused(design)
+    assert said in message and "histology" not in message
+    assert ("tasks.her2_fish.table_one" in message) == of_task

@@ -309,6 +309,8 @@ def _refuse_contradictions(design: Settings) -> None:
         lines += _cut_off_contradictions(task, plan["cut_off"])
         lines += _outcomes_among_predictors(task, design["tasks"])
         lines += _harmonised_out(task, plan["signature"], design["split"])
+        lines += _table_one_contradictions(f"tasks.{task}.table_one", plan["table_one"], design["tasks"])
+    lines += _table_one_contradictions("table_one", design["table_one"], design["tasks"])
     lines += _split_contradictions(design["split"])
     lines += _cascade_contradictions(design["cascades"], design["tasks"])
     if lines:
@@ -437,6 +439,22 @@ def _subgroup_contradictions(subgroups: list[Settings]) -> list[str]:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+
+
+def _table_one_contradictions(key: str, named: list[str], tasks: Settings) -> list[str]:
+    """Refuse columns without anything to describe, and outcomes, which test cohorts keep to themselves."""
+    columns, lines = columns_of("participants"), list[str]()
+    outcomes = {plan["outcome"] for plan in tasks.values()}
+    for name in named:
+        if name not in columns:
+            lines.append(f"{key}: the column {name!r} is not known{_nearest(name, list(columns))}.")
+        elif name in outcomes:
+            lines.append(
+                f"{key}: {name} is the outcome of a task; leave it out of Table 1."
+            )
+        elif columns[name].type == "date":
+            lines.append(f"{key}: {name} is a date, which has no levels.")
+    return lines
 
 
 def _cut_contradictions(column: Column, cut: bool) -> list[str]:

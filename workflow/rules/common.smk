@@ -66,6 +66,7 @@ EVALUATION_TABLES = [
     "warnings",
     "leak_screen",
     "duplicates",
+    "table_one",
 ] + (["centres"] if "centre" in DESIGN else [])
 SHARED_FIGURES = ["flowchart", "roi_overlay", "lasso_path", "lasso_cv"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
@@ -100,6 +101,7 @@ def needed_columns():
     needed = [condition["column"] for condition in DESIGN["eligibility"]]
     needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
     needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
+    needed += [column for task in TASKS.values() for column in DESIGN["table_one"] + task["table_one"]]
     by_column = [split["column"]]
     needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"], "random": []}[
         split["by"]
@@ -124,6 +126,15 @@ def task_variables(task):
     plan = TASKS[task]
     used = [variable for parts in plan["combined"].values() for variable in parts["clinical"]]
     return sorted({*plan["clinical"]["candidates"], *used})
+
+
+def described_variables(wildcards):
+    """Return the variables of a task's Table 1, among which outcomes have no place."""
+    plan = TASKS[wildcards.task]
+    subgroups = [subgroup["column"] for subgroup in plan["subgroups"]]
+    named = [*plan["clinical"]["candidates"], *subgroups, *DESIGN["table_one"], *plan["table_one"]]
+    outcomes = {task["outcome"] for task in TASKS.values()}
+    return [column for column in dict.fromkeys(named) if column not in outcomes]
 
 
 def read_tables():

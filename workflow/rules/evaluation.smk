@@ -82,6 +82,31 @@ rule supplement:
         "../../scripts/supplement.py"
 
 
+rule tabulate_patients:
+    input:
+        participants="<results>/cohort/participants.csv",
+        split="<results>/split/split.csv",
+        outcomes="<results>/split/train/outcomes.csv",
+    output:
+        table_one=report(
+            "<results>/tasks/{task}/table_one.csv",
+            caption="../report/table_one.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/tabulate_patients/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        columns=described_variables,
+        cohorts=COHORTS,
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("tabulate_patients.py"),
+    script:
+        "../../scripts/tabulate_patients.py"
+
+
 # Clinical variables are joined to predictions of models that are frozen by then.
 rule compare_subgroups:
     input:

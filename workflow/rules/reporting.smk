@@ -52,6 +52,7 @@ rule write_report:
         centre_prediction=centre_files(),
         leak_screen=task_files("leak_screen"),
         duplicates=task_files("duplicates"),
+        table_one=task_files("table_one"),
     output:
         report="<results>/report/report.html",
     log:
