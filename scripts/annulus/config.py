@@ -3,7 +3,6 @@
 Used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake itself installs.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,11 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from annulus.assumptions import Sources, assumption_contradictions
 from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
+from annulus.errors import nearest as _nearest
+from annulus.evaluation.plan import published_contradictions
 from annulus.modelling.plan import (
     KEPT_NAMES,
     PRESPECIFIED,
@@ -96,6 +98,9 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     _refuse_contradictions(design)
     # Everybody trains where centres are left out one at a time.
     design["split"].setdefault("cohorts", {"train": []})
+    lines = list(assumption_contradictions(Sources(design, cohort, imaging)))
+    if lines:
+        raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
     return StudyConfig(design, cohort, imaging)
 
 
@@ -205,11 +210,6 @@ def _in_words(error: ValidationError) -> Iterator[str]:
         yield f"{key}: {shown} is not allowed ({error.validator}: {allowed})."
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
 def _refuse_vanishing(content: Settings, where: str) -> None:
     if "LBP3D" in (content.get("imageType") or {}):
         raise StudyError(
@@ -313,6 +313,9 @@ def _refuse_contradictions(design: Settings) -> None:
     lines += _table_one_contradictions("table_one", design["table_one"], design["tasks"])
     lines += _split_contradictions(design["split"])
     lines += _cascade_contradictions(design["cascades"], design["tasks"])
+    lines += published_contradictions(
+        design, {task: models_of(plan) for task, plan in design["tasks"].items()}
+    )
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
@@ -449,9 +452,7 @@ def _table_one_contradictions(key: str, named: list[str], tasks: Settings) -> li
         if name not in columns:
             lines.append(f"{key}: the column {name!r} is not known{_nearest(name, list(columns))}.")
         elif name in outcomes:
-            lines.append(
-                f"{key}: {name} is the outcome of a task; leave it out of Table 1."
-            )
+            lines.append(f"{key}: {name} is the outcome of a task; leave it out of Table 1.")
         elif columns[name].type == "date":
             lines.append(f"{key}: {name} is a date, which has no levels.")
     return lines

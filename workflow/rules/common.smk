@@ -14,12 +14,13 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
-from annulus import codehash
+from annulus import assumptions, codehash
 from annulus.cohort import checks, files, listing, sources
 from annulus.config import Folders, load
 from annulus.config import models_of as planned_models
 from annulus.config import prespecified_models
 from annulus.errors import StudyError
+from annulus.evaluation import plan as evaluation_plan
 from annulus.modelling.plan import PRESPECIFIED, carried_columns, step_names, step_settings
 from annulus.simulation import roster
 
@@ -39,6 +40,7 @@ SIMULATED = COHORT["source"] == "simulated"
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
+PATHWAYS = DESIGN.get("pathways", {})
 HABITATS = "habitats" in DESIGN["regions"]
 STABILITY = "stability" in DESIGN
 REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
@@ -284,8 +286,7 @@ def models_of(task):
 
 def shown_models(task):
     """Return the models that curves compare: the combined ones, the clinical one and the baselines."""
-    models = models_of(task)
-    return [model for model in models if not model.startswith("signature_") and model != "clinical_full"]
+    return evaluation_plan.shown_models(models_of(task))
 
 
 def refitted_plan(wildcards):
@@ -451,6 +452,11 @@ def cascade_models(wildcards):
 def cascade_files(table):
     """Return a table of every cascade."""
     return [f"{RESULTS}/cascades/{cascade}/{table}.csv" for cascade in CASCADES]
+
+
+def pathway_files(table):
+    """Return a table of every pathway."""
+    return [f"{RESULTS}/pathways/{pathway}/{table}.csv" for pathway in PATHWAYS]
 
 
 def figures_by_name():

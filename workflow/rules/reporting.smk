@@ -36,6 +36,7 @@ rule write_report:
         failures="<results>/features/failures.csv",
         catalogue="<results>/features/catalogue.csv",
         published="<results>/published.csv",
+        assumptions="<results>/assumptions.csv",
         performance=task_files("performance"),
         comparisons=task_files("comparisons"),
         supplement=task_files("supplement"),

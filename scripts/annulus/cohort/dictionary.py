@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from annulus.errors import StudyError
+
 Value = str | float | None
 
 
@@ -76,3 +78,15 @@ def columns_of(table: str) -> dict[str, Column]:
         name: Column(name=name, **{**entry, "levels": tuple(entry.get("levels", ()))})
         for name, entry in content[table].items()
     }
+
+
+def terms_of(column: Column) -> list[str]:
+    """Name the terms of a variable: one, or one per level after the first of a category."""
+    if column.type == "category":
+        return [f"{column.name}[{level}]" for level in column.levels[1:]]
+    if column.type in ("number", "integer", "boolean", "ordinal"):
+        return [column.name]
+    raise StudyError(
+        f"{column.name}: a {column.type} cannot be a term of a model. Use a number, a boolean, an "
+        "ordinal or a category of the data dictionary."
+    )

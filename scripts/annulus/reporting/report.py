@@ -12,7 +12,8 @@ from jinja2 import Environment, StrictUndefined
 from annulus.evaluation.calibration import LEAST_FOR_LOESS
 from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.leak_screen import SCREENS
-from annulus.evaluation.performance import AT_RISK, OUT_OF_FOLD, at_risk
+from annulus.evaluation.performance import OUT_OF_FOLD
+from annulus.evaluation.plan import AT_RISK, at_risk
 from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
