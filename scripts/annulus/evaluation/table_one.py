@@ -17,6 +17,7 @@ from annulus.errors import StudyError
 from annulus.evaluation.subgroups import factor_of
 
 OUTCOME_GROUPS = ("no_event", "event")
+PATIENTS = "patients"
 FACTS = ["missing", "p", "test", "smd", "note", "synthetic"]
 DESCRIBES = "p describes, it selects nothing"
 
@@ -183,7 +184,7 @@ def _rows(
     seed: int,
 ) -> Iterator[dict[str, object]]:
     counted = {name: str(len(ids)) for name, ids in groups.items()}
-    yield {"comparison": comparison, "variable": "patients", **counted}
+    yield {"comparison": comparison, "variable": PATIENTS, **counted}
     for name in patients:
         found = _described(patients[name], groups, columns_of("participants")[str(name)], seed)
         empty = [g for g, n, size in zip(groups, found.missing, found.sizes, strict=True) if n == size]
