@@ -84,7 +84,7 @@ def test_a_training_number_is_held_against_the_out_of_fold_estimate_and_says_so(
 def test_an_odds_ratio_is_the_multivariable_one_with_walds_interval():
     row = compared(entry("train", "odds_ratio", 5.0, term="radscore_itr"))
     assert numbers(row) == (2.7, 1.5, 4.9, 84) and row["agrees"] == 0
-    assert row["term"] == "radscore_itr" and row["note"] == "interval: wald"
+    assert row["term"] == "radscore_itr" and row["note"] == "interval: Wald"
 
 
 def test_a_term_that_was_not_selected_has_no_number_but_a_reason():

@@ -102,7 +102,7 @@ def _of_odds_ratio(number: Mapping[str, Any], ratios: pd.DataFrame, performance:
     if found.empty:
         return Here(note=f"{number['term']} is not a term of the model here")
     # Wald's interval stands first and is the one that papers print.
-    return _of_row(found.iloc[0], "odds_ratio", f"interval: {found['ci_method'].iloc[0]}")
+    return _of_row(found.iloc[0], "odds_ratio", f"interval: {found['ci_method'].iloc[0].capitalize()}")
 
 
 def _of_subgroup(number: Mapping[str, Any], subgroups: pd.DataFrame, performance: pd.DataFrame) -> Here:

@@ -107,7 +107,7 @@ def compare_numbers(groups: Sequence[np.ndarray]) -> tuple[Comparison, bool]:
     said = (
         "normality not judged, a group is too small, too large or constant: ranks"
         if np.isnan(least)
-        else f"Shapiro-Wilk p from {_p(least)}: {'means' if least >= NORMAL_FROM else 'ranks'}"
+        else f"least Shapiro-Wilk p {_p(least)}: {'means' if least >= NORMAL_FROM else 'ranks'}"
     )
     means = least >= NORMAL_FROM
     name, p = _compare_means(used) if means else _compare_ranks(used)
@@ -226,8 +226,9 @@ def _numbers(values: pd.Series, groups: Mapping[str, pd.Index]) -> Described:
     parts = [values.loc[ids] for ids in groups.values()]
     known = [part.dropna().to_numpy(dtype=float) for part in parts]
     comparison, means = compare_numbers(known)
+    digits = _digits(np.concatenate(known))
     return Described(
-        texts={"": [_mean(part) if means else _median(part) for part in known]},
+        texts={"": [_mean(part, digits) if means else _median(part, digits) for part in known]},
         missing=[int(part.isna().sum()) for part in parts],
         sizes=[len(part) for part in parts],
         comparison=comparison,
@@ -289,17 +290,15 @@ def _largest(differences: Iterator[float]) -> float:
     return max(found, default=float("nan"))
 
 
-def _mean(values: np.ndarray) -> str:
+def _mean(values: np.ndarray, digits: int) -> str:
     if not len(values):
         return ""
-    digits = _digits(values)
     return f"{values.mean():.{digits}f} ({values.std(ddof=1):.{digits}f})"
 
 
-def _median(values: np.ndarray) -> str:
+def _median(values: np.ndarray, digits: int) -> str:
     if not len(values):
         return ""
-    digits = _digits(values)
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
     between = " to " if low < 0 else "–"
     return f"{middle:.{digits}f} ({low:.{digits}f}{between}{high:.{digits}f})"
@@ -307,6 +306,8 @@ def _median(values: np.ndarray) -> str:
 
 def _digits(values: np.ndarray) -> int:
     """Return how many decimals show two digits of the spread, and one at least."""
+    if not len(values):
+        return 1
     spread = float(np.std(values)) or abs(float(values[0]))
     return max(1, 1 - int(np.floor(np.log10(spread)))) if spread > 0 else 1
 

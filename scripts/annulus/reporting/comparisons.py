@@ -76,7 +76,7 @@ def _part(part: pd.DataFrame, groups: Mapping[str, str]) -> dict[str, Any]:
                 "note": _text(first["note"]).removesuffix(DESCRIBES).removesuffix("; "),
             }
         )
-    return {"groups": [f"{title} (n = {sizes[key]})" for key, title in groups.items()], "rows": rows}
+    return {"groups": [(title, sizes[key]) for key, title in groups.items()], "rows": rows}
 
 
 def _described(variable: str) -> str:
