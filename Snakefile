@@ -18,10 +18,12 @@ def is_for_all_studies():
 if is_for_all_studies():
 
     include: "workflow/all_studies.smk"
+
     # Without this line an included default target is not found, and Snakemake runs nothing.
     workflow.default_target = "all_studies"
 
 else:
 
     include: "workflow/Snakefile"
+
     workflow.default_target = "all"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from radiomics.featureextractor import RadiomicsFeatureExtractor
 
+from annulus.assumptions import Sources, in_force
 from annulus.config import Folders, load, problems, read_yaml
 from annulus.errors import StudyError
 from annulus.modelling.learners import Choose
@@ -682,3 +683,155 @@ def test_leaving_one_out_has_no_cohorts_and_other_splits_do(refused, design):
     assert "leave_one_out has no cohorts" in refused(design)
     design["split"] = {"by": "column", "column": "center"}
     assert "a split by column needs cohorts" in refused(design)
+
+
+# --- Table 1 ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("of_task", [True, False])
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("age_year", "table_one: the column 'age_year' is not known (did you mean 'age_years'?)"),
+        ("her2_ish", "table_one: her2_ish is the outcome of a task"),
+        ("exam_date", "table_one: exam_date is a date"),
+    ],
+)
+def test_table_one_describes_known_columns_and_never_an_outcome(refused, design, column, said, of_task):
+    (task(design) if of_task else design)["table_one"] = ["histology", column]
+    message = refused(design)
+    assert said in message and "histology" not in message
+    assert ("tasks.her2_fish.table_one" in message) == of_task
+
+
+# --- published numbers and assumptions -------------------------------------------------------
+
+
+def number(**more):
+    found = {"task": "her2_fish", "model": "nomogram", "cohort": "internal_test", "metric": "auc"}
+    return {**found, "published": 0.8, "source": "paper", **more}
+
+
+PRE = {"column": "menopausal_status", "level": "pre"}
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        (
+            number(task="her2_fihs"),
+            ".task: the task, cascade or pathway 'her2_fihs' is not known (did you mean 'her2_fish'",
+        ),
+        (number(model="nomogramm"), ".model: the model 'nomogramm' is not known (did you mean 'nomogram'?)"),
+        (
+            number(cohort="internal"),
+            ".cohort: the cohort 'internal' is not known (did you mean 'internal_test'",
+        ),
+        (
+            number(metric="sensitivty"),
+            ".metric: the metric of internal_test 'sensitivty' is not known (did you mean 'sensitivity'",
+        ),
+        (number(metric="auc_apparent"), ".metric: the metric of internal_test 'auc_apparent' is not known"),
+        (number(metric="ppv_at_0.30"), ".metric: the metric of internal_test 'ppv_at_0.30' is not known"),
+        (number(term="age_years"), ".term: only the metric odds_ratio has a term"),
+        (
+            number(cohort="train", metric="odds_ratio"),
+            ".term: the metric odds_ratio needs one of: radscore_itr, radscore_ptr5, tumor_diameter_mm",
+        ),
+        (
+            number(cohort="train", metric="odds_ratio", term="radscore_it"),
+            "'radscore_it' is not known (did you mean 'radscore_itr'?)",
+        ),
+        (number(metric="odds_ratio", term="radscore_itr"), ".cohort: odds ratios are of training patients"),
+        (
+            number(cohort="train", metric="odds_ratio", model="signature_itr", term="x"),
+            ".model: signature_itr is made of features and has no odds ratios",
+        ),
+        (
+            number(subgroup={"column": "menopausal", "level": "pre"}),
+            ".subgroup.column: the subgroup of the task 'menopausal' is not known",
+        ),
+        (
+            number(subgroup={"column": "menopausal_status", "level": "perri"}),
+            "'perri' is not known (did you mean 'peri'?)",
+        ),
+        (
+            number(subgroup={"column": "tumor_diameter_mm", "level": "above 20"}),
+            "Known: below 20, 20 or above",
+        ),
+        (number(metric="ppv", subgroup=PRE), ".metric: in subgroups there is the auc alone"),
+        (
+            number(model="clinical_full", subgroup=PRE),
+            ".model: the model shown in subgroups 'clinical_full' is not known",
+        ),
+        (number(task="burden"), ".model: the model of a cascade 'nomogram' is not known. Known: cascade"),
+        (number(task="burden", model="cascade"), ".metric: the metric of a whole cascade 'auc' is not known"),
+        (
+            number(task="burden", model="cascade", subgroup={"column": "class", "level": "feww"}),
+            ".subgroup.level: the class 'feww' is not known (did you mean 'few'?)",
+        ),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[:40],
+)
+def test_a_published_number_of_what_cannot_exist_is_refused(refused, design, entry, said):
+    level = {"task": "her2_fish", "model": "nomogram"}
+    design["cascades"] = {"burden": {"levels": [level, level], "classes": ["none", "few", "many"]}}
+    design["published"].append(entry)
+    message = refused(design)
+    assert f"published.2{said}" in message if said.startswith(".") else said in message
+
+
+def test_published_numbers_of_what_can_exist_are_accepted(folders, design):
+    level = {"task": "her2_fish", "model": "nomogram"}
+    design["cascades"] = {"burden": {"levels": [level, level], "classes": ["none", "few", "many"]}}
+    task(design)["decision"]["at"] = [0.3]
+    added = [
+        number(cohort="train", metric="auc_apparent"),
+        number(metric="ppv_at_0.30"),
+        number(cohort="train", metric="odds_ratio", term="radscore_itr"),
+        number(cohort="train", metric="odds_ratio", model="clinical", term="menopausal_status[post]"),
+        number(cohort="train", metric="odds_ratio", model="volume", term="log2_lesion_volume"),
+        number(subgroup={"column": "tumor_diameter_mm", "level": "20 or above"}),
+        number(task="burden", model="cascade", metric="accuracy"),
+        number(task="burden", model="cascade", metric="ppv", subgroup={"column": "class", "level": "few"}),
+    ]
+    design["published"] += added
+    assert len(load(design, folders).design["published"]) == 2 + len(added)
+
+
+def test_assumptions_have_the_values_in_force(folders, design):
+    keys = {
+        "seed": "20260401",
+        "split.by": "column",
+        "qc.maximum_lost_share": "0.2",
+        "tasks.her2_fish.subgroups.0.cut": "20",
+        "tasks.her2_fish.decision.thresholds": "[0.1, 0.7]",
+        "cohort.source": "simulated",
+        "imaging.cem_low_energy.normalise_within": "tissue",
+    }
+    design["assumptions"] = [{"what": f"not stated: {key}", "key": key} for key in keys]
+    study = load(design, folders)
+    found = in_force(Sources(study.design, study.cohort, study.imaging))
+    assert {row["key"]: row["value"] for row in found} == keys
+    assert found[0]["what"] == "not stated: seed"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("spilt.by", "the configuration has no key 'spilt' (did you mean 'split'?)"),
+        (
+            "tasks.her2_fish.cut_off.rules",
+            "tasks.her2_fish.cut_off has no key 'rules' (did you mean 'rule'?)",
+        ),
+        ("tasks.her2_fish.subgroups.7.cut", "tasks.her2_fish.subgroups has no key '7'"),
+        ("seed.value", "seed has no key 'value'. It is a value and has no keys."),
+        ("cohort.sources", "cohort has no key 'sources' (did you mean 'source'?)"),
+        ("imaging.cem_low_energi.setting", "(did you mean 'cem_low_energy'?)"),
+        ("imaging.cem_low_energy.setting.binwidth", "(did you mean 'binWidth'?)"),
+    ],
+)
+def test_an_assumption_whose_key_leads_nowhere_is_refused(refused, design, key, said):
+    design["assumptions"] = [{"what": "x", "key": "seed"}, {"what": "y", "key": key}]
+    message = refused(design)
+    assert f"assumptions.1.key: '{key}'" in message and said in message

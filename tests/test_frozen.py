@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from annulus.clinical.encoding import encode, terms_of
-from annulus.cohort.dictionary import Column, columns_of
+from annulus.clinical.encoding import encode
+from annulus.cohort.dictionary import Column, columns_of, terms_of
 from annulus.errors import StudyError
 from annulus.modelling.fitting import (
     Training,

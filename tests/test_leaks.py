@@ -29,8 +29,8 @@ from annulus.modelling.fitting import (
 from annulus.modelling.folds import log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.plan import LESION_SIZE
 from annulus.modelling.signature import cross_fit
-from annulus.modelling.size import LESION_SIZE
 from annulus.modelling.threshold import CutOff, youden
 
 # Smaller than a study's, so that the canary fits some 2000 paths in half a minute. One region's

@@ -17,6 +17,7 @@ from annulus.modelling.fitting import (
     with_frequency,
 )
 from annulus.modelling.optimism import apparent_performance, optimism_rounds, optimism_table, resamples
+from annulus.modelling.plan import LESION_SIZE
 from annulus.modelling.refitting import (
     random_splits,
     refit,
@@ -25,7 +26,6 @@ from annulus.modelling.refitting import (
     split_rounds,
     task_plan,
 )
-from annulus.modelling.size import LESION_SIZE
 
 SIGNATURE = {
     "steps": ["impute", "variance", "scale"],

@@ -15,7 +15,9 @@ from annulus.evaluation import warnings as warning_sentences
 from annulus.evaluation.cascade import cascade_table
 from annulus.evaluation.centres import centre_table
 from annulus.evaluation.performance import Plan
+from annulus.evaluation.published import Tables, against_published
 from annulus.evaluation.supplement import supplement
+from annulus.evaluation.table_one import table_one
 from annulus.figures import curves
 from annulus.figures.forest import forest_figure
 from annulus.figures.style import save
@@ -64,6 +66,15 @@ def design():
     plan["decision"] |= {"at": [0.3], "prevalence": 0.1}
     assert problems(content, read_yaml(ROOT / "workflow" / "schemas" / "study.schema.yaml")) == []
     return content
+
+
+def first_table(people, predictions):
+    """Table 1 of the made-up patients, of whom two have no menopausal status."""
+    known = predictions.drop_duplicates("patient_id")
+    training = known[known["cohort"] == "train"].set_index("patient_id")["y"]
+    described = people.assign(menopausal_status=people["menopausal_status"].mask(people.index < 2))
+    names = ["tumor_diameter_mm", "menopausal_status"]
+    return table_one(described, known, list(known["cohort"].unique()), training, names, 1, synthetic=True)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +159,7 @@ def tables(design):
         ),
         "centres": centre_table(predictions, people.set_index("patient_id")["menopausal_status"], True),
         "leak_screen": pd.DataFrame(columns=["rivals"]),
+        "table_one": first_table(people, predictions),
         "duplicates": pd.DataFrame(columns=["kind"]),
     }
 
@@ -166,11 +178,13 @@ def sorted_patients():
     )
 
 
-def page(design, tables):
+def page(design, tables, synthetic=True, **more):
     empty = pd.DataFrame(columns=["roi", "kind", "code", "action", "patient_id", "message", "dice"])
     shared = dict.fromkeys(
         ("problems", "flow", "findings", "agreement", "rois", "failures", "published"), empty
     )
+    shared["assumptions"] = pd.DataFrame(columns=["what", "key", "value"])
+    shared |= more
     shared["masks"] = pd.DataFrame({"decision": ["pass"]})
     shared["catalogue"] = pd.DataFrame({"constant": [0], "mode": ["shared"]})
     shared["centre_prediction"] = pd.DataFrame(
@@ -181,7 +195,7 @@ def page(design, tables):
     study = Study(
         design={**design, "centre": "menopausal_status", "cascades": {"burden": CASCADE}},
         cohort={"name": "c", "licence": ""},
-        synthetic=True,
+        synthetic=synthetic,
         tables=shared,
         task_tables={TASK: tables},
         cascades=cascades,
@@ -263,6 +277,88 @@ def test_a_study_without_declarations_has_no_empty_tables(design, tables):
     html = page(design, plain)
     for heading in ("Differences in AUC", "<h3>Subgroups", "must know", "Net reclassification and IDI"):
         assert heading not in html
+
+
+# ---- who the patients are, and what was published ----
+
+
+def test_table_one_is_in_the_report_near_the_flow_of_patients(design, tables):
+    html = page(design, tables)
+    text = text_of(html)
+    assert (
+        html.index('id="patients"') < html.index("Training patients by outcome") < html.index('id="images"')
+    )
+    events = int(patients("train", 150, 1)["y"].sum() / 2)
+    assert f"HER2 amplified (FISH positive) (n = {events})" in text
+    assert f"Not: HER2 amplified (FISH positive) (n = {150 - events})" in text
+    assert "Training (n = 150) Internal test (n = 220) Prospective test (n = 9)" in text
+    for row in tables["table_one"].itertuples():
+        for cell in (row.no_event, row.event, row.train, row.internal_test, row.prospective_test):
+            assert pd.isna(cell) or str(cell) in text, row
+    assert text.count("missing") >= 2 and "no variable was chosen by it" in text
+    kruskal = tables["table_one"].query("comparison == 'cohorts' and variable == 'tumor_diameter_mm'").iloc[0]
+    assert f"{kruskal['test']} ({kruskal['note'].partition('; p ')[0]}) {kruskal['smd']:.2f}" in text
+
+
+PUBLISHED = [
+    {"task": TASK, "model": "nomogram", "cohort": "internal_test", "metric": "auc", "published": 0.8},
+    {"task": TASK, "model": "nomogram", "cohort": "train", "metric": "auc", "published": 0.99},
+    {
+        "task": TASK, "model": "nomogram", "cohort": "train", "metric": "odds_ratio", "published": 1.6,
+        "published_lower": 1.2, "published_upper": 2.1, "term": "age_years",
+    },
+    {"task": TASK, "model": "signature_ptr5", "cohort": "train", "metric": "auc", "published": 0.7},
+    {
+        "task": TASK, "model": "nomogram", "cohort": "internal_test", "metric": "auc", "published": 0.9,
+        "subgroup": {"column": "menopausal_status", "level": "pre"},
+    },
+    {
+        "task": "burden", "model": "cascade", "cohort": "internal_test", "metric": "accuracy",
+        "published": 0.95,
+    },
+]  # fmt: skip
+ASSUMPTIONS = pd.DataFrame(
+    [
+        ("The paper gives no <seed>.", "seed", "20260401"),
+        ("Nor a bin width.", "imaging.a.setting.binWidth", "25"),
+    ],
+    columns=["what", "key", "value"],
+)
+
+
+def against(tables):
+    burden = cascade_table(sorted_patients(), ["N0", "few", "many"], [], 1, True)
+    found = Tables(
+        {TASK: tables["performance"]},
+        {TASK: tables["odds_ratios"]},
+        {TASK: tables["subgroups"]},
+        {"burden": burden},
+    )
+    return against_published([{**n, "source": "Front Oncol"} for n in PUBLISHED], found, synthetic=True)
+
+
+def test_published_numbers_stand_beside_ours_with_what_agreement_means(design, tables):
+    published = against(tables)
+    html = page(design, tables, published=published, assumptions=ASSUMPTIONS)
+    text = text_of(html)
+    own = published.iloc[0]
+    assert f"AUC 0.8 {own['here']:.3f} ({own['lower']:.3f}–{own['upper']:.3f}) 220" in text
+    assert "odds ratio of age_years 1.6 (1.2–2.1) 1.500 (1.100–2.040) 150 yes" in text
+    assert "AUC 0.7 – – nothing here to compare Front Oncol no model: no feature <survived>" in text
+    assert "AUC in menopausal_status: pre" in text and "All levels Internal test accuracy 0.95" in text
+    assert "out of fold here; a published value" in text
+    simulated = "simulated, with effect sizes chosen to give the published numbers"
+    assert simulated in text and "that the pipeline works, not that the finding is true" in text
+    of_patients = text_of(page(design, tables, synthetic=False, published=published))
+    assert "effect sizes" not in of_patients and "within the 95 % interval of these patients" in of_patients
+
+
+def test_assumptions_stand_beside_published_numbers_with_their_keys(design, tables):
+    text = text_of(page(design, tables, assumptions=ASSUMPTIONS))
+    assert "The paper gives no <seed>. 20260401 seed" in text
+    assert "Nor a bin width. 25 imaging.a.setting.binWidth" in text
+    assert text.index("Published numbers The design names no") < text.index("What the paper does not state")
+    assert "What the paper does not state" not in page(design, tables)
 
 
 # ---- figures ----

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from annulus.modelling.likelihood import likelihood_ratio_tests
-from annulus.modelling.size import LESION_SIZE, lesion_size
+from annulus.modelling.plan import LESION_SIZE
+from annulus.modelling.size import lesion_size
 from annulus.modelling.volume import volume_correlations, volume_table
 
 

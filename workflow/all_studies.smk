@@ -9,16 +9,20 @@ SHARED = {key: value for key, value in config.items() if key != "study"}
 
 
 module us_malignancy:
-    snakefile: "Snakefile"
-    config: {**SHARED, "study": "us_malignancy"}
+    snakefile:
+        "Snakefile"
+    config:
+        {**SHARED, "study": "us_malignancy"}
 
 
 use rule * from us_malignancy as us_malignancy_*
 
 
 module cem_her2:
-    snakefile: "Snakefile"
-    config: {**SHARED, "study": "cem_her2"}
+    snakefile:
+        "Snakefile"
+    config:
+        {**SHARED, "study": "cem_her2"}
 
 
 use rule * from cem_her2 as cem_her2_*

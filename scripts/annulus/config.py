@@ -3,7 +3,6 @@
 Used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake itself installs.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +13,11 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
+from annulus.assumptions import Sources, assumption_contradictions
 from annulus.cohort.dictionary import Column, columns_of, origins
 from annulus.errors import StudyError
+from annulus.errors import nearest as _nearest
+from annulus.evaluation.plan import published_contradictions
 from annulus.modelling.plan import (
     KEPT_NAMES,
     PRESPECIFIED,
@@ -100,6 +102,9 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     _refuse_contradictions(design)
     # Everybody trains where there is no split, or centres are left out one at a time.
     design["split"].setdefault("cohorts", {"train": []})
+    lines = list(assumption_contradictions(Sources(design, cohort, imaging)))
+    if lines:
+        raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
     return StudyConfig(design, cohort, imaging)
 
 
@@ -222,11 +227,6 @@ def _in_words(error: ValidationError) -> Iterator[str]:
         yield f"{key}: {shown} is not allowed ({error.validator}: {allowed})."
 
 
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
 def _refuse_vanishing(content: Settings, where: str) -> None:
     if "LBP3D" in (content.get("imageType") or {}):
         raise StudyError(
@@ -266,7 +266,7 @@ def _refuse_unsound(content: Settings, mode: str, where: str) -> None:
 
 def _refuse_contradictions(design: Settings) -> None:
     """Refuse what a schema cannot say: names that refer to nothing."""
-    rois, lines = design["regions"]["rois"], list[str]()
+    rois, imaged, lines = design["regions"]["rois"], bool(design["images"]), list[str]()
     lines += _region_contradictions(design)
     controls = design["extraction"]["controls"]
     lines += [
@@ -314,7 +314,7 @@ def _refuse_contradictions(design: Settings) -> None:
                 f"tasks.{task}.nomogram: {plan['nomogram']!r} is not a combined model"
                 f"{_nearest(plan['nomogram'], list(plan['combined']))}. Known: {', '.join(plan['combined'])}."
             )
-        lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan, bool(design["images"]))]
+        lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan, imaged)]
         lines += [
             f"tasks.{task}.combined: the name {name!r} is taken; choose another."
             for name in plan["combined"]
@@ -323,10 +323,15 @@ def _refuse_contradictions(design: Settings) -> None:
         lines += _cut_off_contradictions(task, plan["cut_off"])
         lines += _outcomes_among_predictors(task, design["tasks"])
         lines += _harmonised_out(task, plan["signature"], design["split"])
+        lines += _table_one_contradictions(f"tasks.{task}.table_one", plan["table_one"], design["tasks"])
+    lines += _table_one_contradictions("table_one", design["table_one"], design["tasks"])
     lines += _split_contradictions(design["split"], list(design["tasks"]))
-    lines += _cascade_contradictions(design["cascades"], design["tasks"], bool(design["images"]))
+    lines += _cascade_contradictions(design["cascades"], design["tasks"], imaged)
     lines += _pathway_contradictions(design)
     lines += _eligibility_contradictions(design["eligibility"])
+    lines += published_contradictions(
+        design, {task: models_of(plan, imaged) for task, plan in design["tasks"].items()}
+    )
     if lines:
         raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
@@ -519,6 +524,20 @@ def _subgroup_contradictions(subgroups: list[Settings]) -> list[str]:
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
+
+
+def _table_one_contradictions(key: str, named: list[str], tasks: Settings) -> list[str]:
+    """Refuse columns without anything to describe, and outcomes, which test cohorts keep to themselves."""
+    columns, lines = columns_of("participants"), list[str]()
+    outcomes = {plan["outcome"] for plan in tasks.values()}
+    for name in named:
+        if name not in columns:
+            lines.append(f"{key}: the column {name!r} is not known{_nearest(name, list(columns))}.")
+        elif name in outcomes:
+            lines.append(f"{key}: {name} is the outcome of a task; leave it out of Table 1.")
+        elif columns[name].type == "date":
+            lines.append(f"{key}: {name} is a date, which has no levels.")
+    return lines
 
 
 def _cut_contradictions(column: Column, cut: bool) -> list[str]:

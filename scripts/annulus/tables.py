@@ -102,6 +102,11 @@ def read_text_csv(path: str | Path) -> pd.DataFrame:
     return table
 
 
+def read_by_name(names: Sequence[str], paths: Sequence[str | Path]) -> dict[str, pd.DataFrame]:
+    """Read one CSV file per name."""
+    return {name: read_csv(path) for name, path in zip(names, paths, strict=True)}
+
+
 def concat_csv(paths: Iterable[str | Path]) -> pd.DataFrame:
     """Read several CSV files of the same columns below one another, keeping empty ones' columns."""
     return joined([read_csv(path) for path in paths])

@@ -14,7 +14,7 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
-from annulus import codehash
+from annulus import assumptions, codehash
 from annulus.clinical.derived import Instruments, derive
 from annulus.cohort import checks, files, listing, sources
 from annulus.cohort.dictionary import columns_of
@@ -22,6 +22,7 @@ from annulus.config import Folders, load
 from annulus.config import models_of as planned_models
 from annulus.config import prespecified_models
 from annulus.errors import StudyError
+from annulus.evaluation import plan as evaluation_plan
 from annulus.modelling.plan import PRESPECIFIED, carried_columns, step_names, step_settings
 from annulus.simulation import roster
 
@@ -69,6 +70,7 @@ EVALUATION_TABLES = [
     "subgroups",
     "sample_size",
     "warnings",
+    "table_one",
 ] + (["leak_screen", "duplicates"] if IMAGED else [])
 EVALUATION_TABLES += ["centres"] if "centre" in DESIGN else []
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
@@ -110,6 +112,7 @@ def needed_columns():
     needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
     needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
     needed += pathway_columns()
+    needed += [column for task in TASKS.values() for column in DESIGN["table_one"] + task["table_one"]]
     by_column = [split["column"]]
     needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"]}.get(split["by"], [])
     return sorted(set(needed))
@@ -138,6 +141,15 @@ def task_variables(task):
     plan = TASKS[task]
     used = [variable for parts in plan["combined"].values() for variable in parts["clinical"]]
     return sorted({*plan["clinical"]["candidates"], *used})
+
+
+def described_variables(wildcards):
+    """Return the variables of a task's Table 1, among which outcomes have no place."""
+    plan = TASKS[wildcards.task]
+    subgroups = [subgroup["column"] for subgroup in plan["subgroups"]]
+    named = [*plan["clinical"]["candidates"], *subgroups, *DESIGN["table_one"], *plan["table_one"]]
+    outcomes = {task["outcome"] for task in TASKS.values()}
+    return [column for column in dict.fromkeys(named) if column not in outcomes]
 
 
 def read_tables():
@@ -296,8 +308,7 @@ def models_of(task):
 
 def shown_models(task):
     """Return the models that curves compare: the combined ones, the clinical one and the baselines."""
-    models = models_of(task)
-    return [model for model in models if not model.startswith("signature_") and model != "clinical_full"]
+    return evaluation_plan.shown_models(models_of(task))
 
 
 def refitted_plan(wildcards):

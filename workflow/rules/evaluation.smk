@@ -82,6 +82,31 @@ rule supplement:
         "../../scripts/supplement.py"
 
 
+rule tabulate_patients:
+    input:
+        participants="<results>/cohort/participants.csv",
+        split="<results>/split/split.csv",
+        outcomes="<results>/split/train/outcomes.csv",
+    output:
+        table_one=report(
+            "<results>/tasks/{task}/table_one.csv",
+            caption="../report/table_one.rst",
+            category="{task}",
+        ),
+    log:
+        "<logs>/tabulate_patients/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        columns=described_variables,
+        cohorts=COHORTS,
+        seed=DESIGN["seed"],
+        synthetic=SIMULATED,
+        code=code_of("tabulate_patients.py"),
+    script:
+        "../../scripts/tabulate_patients.py"
+
+
 # Clinical variables are joined to predictions of models that are frozen by then.
 rule compare_subgroups:
     input:
@@ -208,6 +233,10 @@ rule draw_up_nomogram:
 rule compare_with_published:
     input:
         performance=task_files("performance"),
+        odds_ratios=task_files("odds_ratios"),
+        subgroups=task_files("subgroups"),
+        cascades=cascade_files("performance"),
+        pathways=pathway_files("performance"),
     output:
         published=report(
             "<results>/published.csv",
@@ -221,10 +250,30 @@ rule compare_with_published:
     params:
         published=DESIGN["published"],
         tasks=list(TASKS),
+        cascades=list(CASCADES),
+        pathways=list(PATHWAYS),
         synthetic=SIMULATED,
         code=code_of("compare_with_published.py"),
     script:
         "../../scripts/compare_with_published.py"
+
+
+rule list_assumptions:
+    output:
+        assumptions=report(
+            "<results>/assumptions.csv",
+            caption="../report/assumptions.rst",
+            category="Published",
+        ),
+    log:
+        "<logs>/list_assumptions.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        assumptions=assumptions.in_force(assumptions.Sources(DESIGN, COHORT, STUDY.imaging)),
+        code=code_of("list_assumptions.py"),
+    script:
+        "../../scripts/list_assumptions.py"
 
 
 rule predict_centre:

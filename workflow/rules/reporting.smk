@@ -36,6 +36,7 @@ rule write_report:
         failures=if_imaged("<results>/features/failures.csv"),
         catalogue=if_imaged("<results>/features/catalogue.csv"),
         published="<results>/published.csv",
+        assumptions="<results>/assumptions.csv",
         performance=task_files("performance"),
         comparisons=task_files("comparisons"),
         supplement=task_files("supplement"),
@@ -52,6 +53,7 @@ rule write_report:
         centre_prediction=centre_files(),
         leak_screen=task_files("leak_screen") if IMAGED else [],
         duplicates=task_files("duplicates") if IMAGED else [],
+        table_one=task_files("table_one"),
     output:
         report="<results>/report/report.html",
     log:

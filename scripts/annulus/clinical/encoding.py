@@ -4,20 +4,7 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from annulus.cohort.dictionary import Column
-from annulus.errors import StudyError
-
-
-def terms_of(column: Column) -> list[str]:
-    """Name the terms of a variable: one, or one per level after the first of a category."""
-    if column.type == "category":
-        return [f"{column.name}[{level}]" for level in column.levels[1:]]
-    if column.type in ("number", "integer", "boolean", "ordinal"):
-        return [column.name]
-    raise StudyError(
-        f"{column.name}: a {column.type} cannot be a term of a model. Use a number, a boolean, an "
-        "ordinal or a category of the data dictionary."
-    )
+from annulus.cohort.dictionary import Column, terms_of
 
 
 def encode(table: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:

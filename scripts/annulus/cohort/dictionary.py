@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from annulus.errors import StudyError
+
 Value = str | float | None
 
 
@@ -84,6 +86,18 @@ def columns_of(table: str) -> dict[str, Column]:
     """Return the columns of one table of the dictionary, ``participants`` or ``images``."""
     content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
     return {name: _column(name, entry) for name, entry in content[table].items()}
+
+
+def terms_of(column: Column) -> list[str]:
+    """Name the terms of a variable: one, or one per level after the first of a category."""
+    if column.type == "category":
+        return [f"{column.name}[{level}]" for level in column.levels[1:]]
+    if column.type in ("number", "integer", "boolean", "ordinal"):
+        return [column.name]
+    raise StudyError(
+        f"{column.name}: a {column.type} cannot be a term of a model. Use a number, a boolean, an "
+        "ordinal or a category of the data dictionary."
+    )
 
 
 def with_derived(present: Iterable[str], columns: Mapping[str, Column]) -> set[str]:

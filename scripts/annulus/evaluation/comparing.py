@@ -11,7 +11,8 @@ from scipy import stats
 from annulus.evaluation.discrimination import compare_aucs, compare_unpaired_aucs
 from annulus.evaluation.multiplicity import holm
 from annulus.evaluation.predictions import known, side_by_side
-from annulus.modelling.frozen import FrozenModel, rad_score
+from annulus.modelling.frozen import FrozenModel
+from annulus.modelling.plan import rad_score
 
 COMPARISON_COLUMNS = [
     "model_a", "model_b", "cohort", "metric", "difference", "lower", "upper", "statistic", "p",

@@ -13,7 +13,7 @@ from annulus.evaluation.comparing import LIKELIHOOD_RATIO, PAIRED
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.predictions import by_cohort_and_model, known
 from annulus.evaluation.sample_size import DevelopmentSize, ExpectedWidths
-from annulus.modelling.frozen import rad_score
+from annulus.modelling.plan import rad_score
 
 # The tables that guards look at.
 TABLES = (

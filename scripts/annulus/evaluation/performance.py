@@ -1,6 +1,6 @@
-"""Every model in every cohort: performance, ROC, calibration and decision curves, and what was published."""
+"""Every model in every cohort: performance, ROC, calibration and decision curves."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,16 @@ from annulus.evaluation.classification import ProportionInterval, classification
 from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS
 from annulus.evaluation.decision import decision_curve
 from annulus.evaluation.discrimination import Interval, auc_interval, bootstrap_auc_interval, roc_points
+from annulus.evaluation.plan import (
+    APPARENT_AUC,
+    AT_CUT_OFF,
+    AT_RISK,
+    CORRECTED,
+    OF_CALIBRATION,
+    THRESHOLD,
+    at_risk,
+    corrected,
+)
 from annulus.evaluation.predictions import by_cohort_and_model, known, side_by_side
 from annulus.modelling.logistic import logit
 from annulus.modelling.threshold import CutOff
@@ -21,20 +31,12 @@ PERFORMANCE_COLUMNS = [
     "model", "cohort", "n", "events", "metric", "estimate", "lower", "upper", "method", "note",
     "synthetic",
 ]  # fmt: skip
-CORRECTED = ("auc", "brier", "calibration_slope")
-
 ROC_COLUMNS = ["model", "cohort", "threshold", "false_positive_rate", "sensitivity"]
 
 OUT_OF_FOLD = "out-of-fold predictions"
 APPARENT = "on the patients it was fitted on"
 OWN_CUT_OFF = "the cut-off was chosen on these predictions, so this is optimistic"
 ONE_OUTCOME = "only one outcome is present"
-AT_CUT_OFF = ("sensitivity", "specificity", "accuracy", "ppv", "npv")
-AT_RISK = ("sensitivity", "specificity", "ppv", "npv")
-OF_CALIBRATION = (
-    "brier", "scaled_brier", "observed_expected", "calibration_in_the_large", "calibration_slope",
-    "spiegelhalter_z", "spiegelhalter_p", "ici", "e50", "e90", "emax",
-)  # fmt: skip
 
 SMOOTHER: Smoother = "loess"
 
@@ -90,12 +92,6 @@ def performance(
     return found.assign(synthetic=int(synthetic))
 
 
-def at_risk(metric: str, risk: float) -> str:
-    """Name a metric of calling positive whoever has at least this predicted risk."""
-    text = f"{risk:.2f}"
-    return f"{metric}_at_{text if float(text) == risk else f'{risk:g}'}"
-
-
 def with_optimism(table: pd.DataFrame, optimism: pd.DataFrame) -> pd.DataFrame:
     """Put optimism-corrected AUC, Brier score and calibration slope beside the training rows.
 
@@ -109,7 +105,7 @@ def with_optimism(table: pd.DataFrame, optimism: pd.DataFrame) -> pd.DataFrame:
             "cohort": "train",
             "n": found["model"].map(sizes["n"]),
             "events": found["model"].map(sizes["events"]),
-            "metric": found["measure"] + "_optimism_corrected",
+            "metric": found["measure"].map(corrected),
             "estimate": found["corrected"],
             "method": "bootstrap of the whole pipeline, " + found["resamples"].astype(str) + " resamples",
             "note": [
@@ -181,41 +177,6 @@ def shifted_decision_table(
     return decision_table(predictions, thresholds, bootstraps, seed, synthetic, prevalence)
 
 
-def against_published(
-    published: Iterable[Mapping[str, object]], found: Mapping[str, pd.DataFrame], synthetic: bool
-) -> pd.DataFrame:
-    """Set published numbers beside ours.
-
-    ``found`` is performance by task. ``agrees`` is 1 when the published number lies within our
-    interval, 0 when it does not, and missing when we have none.
-    """
-    rows = []
-    for number in published:
-        ours = found[str(number["task"])]
-        match = ours[
-            (ours["model"] == number["model"])
-            & (ours["cohort"] == number["cohort"])
-            & (ours["metric"] == number["metric"])
-        ]
-        here, lower, upper = match.iloc[0][["estimate", "lower", "upper"]] if len(match) else (np.nan,) * 3
-        inside = lower <= number["published"] <= upper  # type: ignore[operator]
-        rows.append(
-            {
-                **number,
-                "here": here,
-                "lower": lower,
-                "upper": upper,
-                "agrees": int(inside) if pd.notna(lower) else None,
-                "synthetic": int(synthetic),
-            }
-        )
-    columns = [
-        "task", "model", "cohort", "metric", "published", "published_lower", "published_upper",
-        "here", "lower", "upper", "agrees", "synthetic", "source", "note",
-    ]  # fmt: skip
-    return pd.DataFrame(rows).reindex(columns=columns)
-
-
 def _measured(table: pd.DataFrame, cut_offs: Mapping[str, CutOff], plan: Plan) -> Iterator[dict[str, object]]:
     for cohort, model, group in by_cohort_and_model(table):
         y, p = group["y"].to_numpy(), group["evaluated"].to_numpy()
@@ -226,7 +187,7 @@ def _measured(table: pd.DataFrame, cut_offs: Mapping[str, CutOff], plan: Plan) -
             yield {**facts, **_row(metric, value, f"{note}; {OWN_CUT_OFF}" if chosen_here else note)}
         if cohort == "train":
             apparent = _auc(y, group["probability"].to_numpy(), plan)
-            yield {**facts, **_row("auc_apparent", apparent, APPARENT)}
+            yield {**facts, **_row(APPARENT_AUC, apparent, APPARENT)}
 
 
 def _metrics(y: np.ndarray, p: np.ndarray, cut_off: CutOff, plan: Plan) -> dict[str, Interval]:
@@ -237,7 +198,7 @@ def _metrics(y: np.ndarray, p: np.ndarray, cut_off: CutOff, plan: Plan) -> dict[
         found |= calibration(y, p) | _spiegelhalter(y, p) | _curve_errors(y, p, plan)
     else:
         found |= dict.fromkeys(OF_CALIBRATION, _missing("none", ONE_OUTCOME))
-    found["threshold"] = Interval(
+    found[THRESHOLD] = Interval(
         cut_off.value, cut_off.lower, cut_off.upper, f"frozen in training: {cut_off.rule}"
     )
     for risk in plan.at:

@@ -13,11 +13,10 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit
 
-from annulus.clinical.encoding import terms_of
-from annulus.cohort.dictionary import columns_of
+from annulus.cohort.dictionary import columns_of, terms_of
 from annulus.evaluation.discrimination import delong
 from annulus.evaluation.predictions import known
-from annulus.modelling.frozen import rad_score
+from annulus.modelling.plan import rad_score
 from annulus.modelling.logistic import logit
 
 SIZE_COLUMNS = [

@@ -10,7 +10,8 @@ from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
 from annulus.modelling.clinical import ClinicalModel, Fit, firth_remark, fit_terms, varying
 from annulus.modelling.folds import Split, log_odds
-from annulus.modelling.frozen import FrozenModel, Linear, Scorer, rad_score
+from annulus.modelling.frozen import FrozenModel, Linear, Scorer
+from annulus.modelling.plan import rad_score
 from annulus.modelling.logistic import LogisticFit
 
 

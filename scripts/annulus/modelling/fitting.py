@@ -12,7 +12,8 @@ import pandas as pd
 
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column, columns_of
-from annulus.modelling.size import LESION_SIZE, SIZE
+from annulus.modelling.plan import LESION_SIZE
+from annulus.modelling.size import SIZE
 from annulus.modelling.clinical import ClinicalModel, firth_remark, fit_backward, fit_prespecified
 from annulus.modelling.combined import (
     fit_combined,
@@ -22,7 +23,8 @@ from annulus.modelling.combined import (
     probability,
 )
 from annulus.modelling.folds import Split, centre_folds, log_odds, stratified_folds
-from annulus.modelling.frozen import FrozenModel, Linear, rad_score
+from annulus.modelling.frozen import FrozenModel, Linear
+from annulus.modelling.plan import rad_score
 from annulus.modelling.logistic import LogisticFit
 from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS, multivariable_rows, univariable_rows
 from annulus.modelling.penalised import PenalisedLogistic

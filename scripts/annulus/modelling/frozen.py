@@ -14,6 +14,7 @@ import pandas as pd
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import Column
 from annulus.modelling.frozen_steps import FrozenStep, prepared, raw_columns, step_from_json, step_to_json
+from annulus.modelling.plan import rad_score
 from annulus.modelling.scorers import Kernel, Trees
 from annulus.modelling.threshold import CutOff
 
@@ -159,11 +160,6 @@ class FrozenModel:
             log_likelihood=content["log_likelihood"],
             training=content["training"],
         )
-
-
-def rad_score(roi: str) -> str:
-    """Name the term that holds the Rad-score of a region."""
-    return f"radscore_{roi}"
 
 
 def _cut_off_json(cut_off: CutOff) -> dict[str, Any]:

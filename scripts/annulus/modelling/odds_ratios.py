@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from annulus.clinical.encoding import encode, terms_of, typical
-from annulus.cohort.dictionary import Column
+from annulus.clinical.encoding import encode, typical
+from annulus.cohort.dictionary import Column, terms_of
 from annulus.modelling.clinical import known_rows, varying
 from annulus.modelling.firth import FirthFit, fit_or_firth
 from annulus.modelling.likelihood import profile_odds_ratios, variance_inflation

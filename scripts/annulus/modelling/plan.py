@@ -11,8 +11,16 @@ from annulus.errors import StudyError
 # Models without selection that every task with clinical candidates has; without any, volume is the only one.
 PRESPECIFIED = ("clinical_full", "volume", "size_clinical")
 
+# The lesion's size as predictors have it; its odds ratio is per doubling of the volume.
+LESION_SIZE = "log2_lesion_volume"
+
 # Names that a study's own models cannot have: those of other models, and of strategies in decision curves.
 KEPT_NAMES = ("clinical", *PRESPECIFIED, "treat_all", "treat_none")
+
+
+def rad_score(roi: str) -> str:
+    """Name the term that holds the Rad-score of a region."""
+    return f"radscore_{roi}"
 
 
 def named(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

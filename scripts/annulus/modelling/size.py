@@ -4,9 +4,7 @@ import numpy as np
 import pandas as pd
 
 from annulus.cohort.dictionary import Column
-
-# The lesion's size as predictors have it; its odds ratio is per doubling of the volume.
-LESION_SIZE = "log2_lesion_volume"
+from annulus.modelling.plan import LESION_SIZE
 
 SIZE = Column(
     LESION_SIZE,

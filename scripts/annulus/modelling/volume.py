@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from annulus.modelling.frozen import rad_score
 from annulus.modelling.likelihood import likelihood_ratio_tests
 from annulus.modelling.logistic import NotEstimable
-from annulus.modelling.size import LESION_SIZE
+from annulus.modelling.plan import LESION_SIZE, rad_score
 
 VOLUME_COLUMNS = ["model", "column", "spearman", "p", "n", "p_given_size"]
 

@@ -12,10 +12,13 @@ from jinja2 import Environment, StrictUndefined
 from annulus.evaluation.calibration import LEAST_FOR_LOESS
 from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.leak_screen import SCREENS
-from annulus.evaluation.performance import AT_RISK, OUT_OF_FOLD, at_risk
+from annulus.evaluation.performance import OUT_OF_FOLD
+from annulus.evaluation.plan import AT_RISK, at_risk
 from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
+from annulus.reporting.comparisons import assumption_rows, published_rows, table_one_parts
+from annulus.reporting.numbers import number, p_value, with_interval
 from annulus.tables import read_csv
 
 CAPTIONS = {
@@ -116,7 +119,7 @@ def study_of(inputs: Any, params: Any) -> Study:
     tasks = list(params.design["tasks"])
     paths = {Path(p).parts[-2:]: p for p in inputs.figures}
     imaging = ("masks", "findings", "agreement", "rois", "failures", "catalogue")
-    names = ("problems", "flow", "published", *(imaging if params.design["images"] else ()))
+    names = ("problems", "flow", "published", "assumptions", *(imaging if params.design["images"] else ()))
     lists = (
         "performance",
         "comparisons",
@@ -129,6 +132,7 @@ def study_of(inputs: Any, params: Any) -> Study:
         "optimism",
         "repeated_splits",
         "volume",
+        "table_one",
         *(["leak_screen", "duplicates"] if params.design["images"] else []),
         *(["centres"] if "centre" in params.design else []),
     )
@@ -170,26 +174,12 @@ def render(study: Study) -> str:
         warnings=study.tables["problems"].fillna("").to_dict("records"),
         cascades={name: _cascade(study, name) for name in study.cascades},
         centre_prediction=_centre_prediction_rows(study.tables),
-        published=[_published_row(row) for row in study.tables["published"].to_dict("records")],
+        published=published_rows(study.tables["published"]),
+        assumptions=assumption_rows(study.tables["assumptions"]),
         follows_volume=FOLLOWS_VOLUME,
         cohort_title=cohort_title,
         model_title=model_title,
     )
-
-
-def number(value: float, digits: int = 3) -> str:
-    """Write a number with fixed digits, or a dash where it is missing."""
-    return "–" if pd.isna(value) else f"{value:.{digits}f}"
-
-
-def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
-    """Write an estimate with its interval where it has one."""
-    estimate = number(row["estimate"], digits)
-    if pd.isna(row["lower"]):
-        return estimate
-    # A dash beside a minus sign cannot be read.
-    between = " to " if row["lower"] < 0 else "–"
-    return f"{estimate} ({number(row['lower'], digits)}{between}{number(row['upper'], digits)})"
 
 
 def _task(study: Study, task: str) -> dict[str, Any]:
@@ -198,6 +188,9 @@ def _task(study: Study, task: str) -> dict[str, Any]:
     paired, between = tables["comparisons"][~unpaired], tables["comparisons"][unpaired]
     return {
         "plan": study.design["tasks"][task],
+        "table_one": table_one_parts(
+            tables["table_one"], study.design["tasks"][task]["label"], list(study.design["split"]["cohorts"])
+        ),
         "figures": _figures(study, task),
         "must_know": _must_know(tables["warnings"]),
         "metrics": METRICS,
@@ -236,13 +229,6 @@ def _task(study: Study, task: str) -> dict[str, Any]:
         "rivals": _rivals(tables["leak_screen"]) if "leak_screen" in tables else [],
         "duplicates": _duplicates(tables["duplicates"]) if "duplicates" in tables else "",
     }
-
-
-def p_value(p: float) -> str:
-    """Write a p-value as journals do."""
-    if pd.isna(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _must_know(warnings: pd.DataFrame, supplement: bool = False) -> list[dict[str, Any]]:
@@ -662,16 +648,6 @@ def _features(catalogue: pd.DataFrame, failures: pd.DataFrame) -> dict[str, Any]
 def _mode(catalogue: pd.DataFrame) -> str:
     mode = str(catalogue["mode"].dropna().iloc[0])
     return f"{mode} ({MODES[mode]})"
-
-
-def _published_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    agrees = row["agrees"]
-    return {
-        **row,
-        "here": with_interval({**row, "estimate": row["here"]}),
-        "agrees": "no interval here" if pd.isna(agrees) else ("yes" if agrees else "no"),
-        "note": _text(row["note"]),
-    }
 
 
 def _caption(name: str) -> str:

@@ -1,0 +1,27 @@
+"""Numbers as a reader expects them."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number with fixed digits, or a dash where it is missing."""
+    return "–" if pd.isna(value) else f"{value:.{digits}f}"
+
+
+def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
+    """Write an estimate with its interval where it has one."""
+    estimate = number(row["estimate"], digits)
+    if pd.isna(row["lower"]):
+        return estimate
+    # A dash beside a minus sign cannot be read.
+    between = " to " if row["lower"] < 0 else "–"
+    return f"{estimate} ({number(row['lower'], digits)}{between}{number(row['upper'], digits)})"
+
+
+def p_value(p: float) -> str:
+    """Write a p-value as journals do."""
+    if pd.isna(p):
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
