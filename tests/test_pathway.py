@@ -2,11 +2,13 @@
 
 import pandas as pd
 import pytest
+from conftest import write_study
 from scipy import stats
 
 from annulus.clinical.derived import Instruments
 from annulus.evaluation.pathway import PATIENT_COLUMNS, pathway_performance, run_axilla_pathway
 from annulus.evaluation.performance import PERFORMANCE_COLUMNS
+from annulus.tables import write_csv
 
 DEFAULTS = Instruments(ki67_cut_pct=20, baseline_cortex_mm=3.0, post_nst_cortex_mm=2.3)
 PLAN = {"outcome": "residual_nodal_disease", "positive": [1], "negative": [0]}
@@ -143,3 +145,41 @@ def test_whom_the_pathway_is_not_for_and_unknown_outcomes_are_left_out_and_count
     assert found["note"].tolist()[0] == (
         "1/1; 1 patients to whom the pathway does not apply left out; 1 patients of unknown outcome left out"
     )
+
+
+# --- in the workflow -------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_study_runs_its_pathway_and_refuses_tables_that_contradict_it(tmp_path):
+    project = write_study(tmp_path, {"train": 12, "internal_test": 6})
+    people = pd.read_csv(tmp_path / "data/participants.csv", dtype=str)
+    # The class of the axilla is not given, so the pathway's columns are what the study needs.
+    people = people.assign(**dict(zip(COLUMNS, patient("4.0"), strict=True)))
+    people.loc[6:, "aln_cortical_thickness_post_mm"] = "1.0"
+    people.loc[9:, "residual_nodal_disease"] = "0"
+    people.loc[17, "residual_nodal_disease"] = None
+    people.to_csv(tmp_path / "data/participants.csv", index=False)
+    design = project.read_design()
+    design["pathways"] = {"axilla": {"kind": "axilla_after_nst", **PLAN}}
+    project.write_design(design)
+    assert project.planned()["run_pathway"] == 1
+
+    write_csv(project.results / "split/split.csv", people[["patient_id", "cohort"]])
+    target = "results/small/pathways/axilla/performance.csv"
+    project.snakemake("--cores", "1", "--allowed-rules", "run_pathway", "read_cohort", "--", target)
+    classes = pd.read_csv(project.results / "cohort/participants.csv")["axilla_us_class"]
+    assert classes.tolist() == ["suspicious"] * 6 + ["normal"] * 12
+    found = pd.read_csv(tmp_path / target)
+    notes = found[found["cohort"] == "all"].set_index(["model", "metric"])["note"]
+    left_out = "; 1 patients of unknown outcome left out"
+    assert notes["axilla", "sensitivity"] == f"6/9{left_out}"
+    assert notes["axilla", "specificity"] == f"8/8{left_out}"
+    assert set(found["cohort"]) == {"all", "train", "internal_test"}
+
+    people.assign(axilla_us_class="normal").to_csv(tmp_path / "data/participants.csv", index=False)
+    refused = project.snakemake("-n", check=False)
+    assert "The cohort has 6 errors" in refused
+    assert "axilla_us_class is given as normal" in refused
+    people.drop(columns="aln_hilum_post").to_csv(tmp_path / "data/participants.csv", index=False)
+    assert "column aln_hilum_post" in project.snakemake("-n", check=False)
