@@ -52,7 +52,7 @@ def test_names_are_written_as_readers_expect_them():
     assert feature_title("age_years") == "age_years"
     assert term_title("radscore_itr") == "Rad-score ITR"
     assert term_title("tumor_diameter_mm") == "Largest diameter of the tumour, mm"
-    assert term_title("menopausal_status[post]").endswith(": post")
+    assert term_title("her2_ish[not_done]") == "HER2 in-situ hybridisation: not done"
 
 
 # ---- signatures ----

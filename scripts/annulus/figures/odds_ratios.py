@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from annulus.figures.style import GREY, PALETTE, model_title, p_text, term_title, write_beside
 
 # Columns of text beside the plot, in widths of the plot.
-LABEL, ESTIMATE, P = -1.45, 1.08, 1.86
+LABEL, ESTIMATE, P = -1.62, 1.08, 1.86
 INCHES_PER_ROW = 0.235
 
 # Beyond this factor either way an interval says nothing but that it is wide; it ends in an arrow.

@@ -90,7 +90,12 @@ def term_title(term: str) -> str:
     if term == LESION_SIZE:
         return "Lesion size, per doubling"
     variable, _, level = term.partition("[")
-    return f"{variable_title(variable)}{': ' + level.rstrip(']') if level else ''}"
+    return f"{variable_title(variable)}{': ' + level_title(level.rstrip(']')) if level else ''}"
+
+
+def level_title(level: str) -> str:
+    """Write a level of a variable as words."""
+    return level.replace("_", " ")
 
 
 def feature_title(column: str) -> str:
