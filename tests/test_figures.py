@@ -185,6 +185,8 @@ def test_odds_ratios_have_profile_intervals_and_arrows_where_they_go_on():
     assert "> 1000 (< 0.01 to none)" in text and "< 0.001" in text
     assert "Clinical: no multivariable odds ratios" in text
     low, high = axis.get_xlim()
+    # The widest interval does not widen the axis beyond 20 times either way, or the narrow ones were hidden.
+    assert low == pytest.approx(1 / 20 / 1.15) and high == pytest.approx(100 * 1.15)
     lines = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]
     np.testing.assert_allclose(lines[0].get_xdata(), [1.2, 5.0])
     np.testing.assert_allclose(lines[1].get_xdata(), [1.1, high])

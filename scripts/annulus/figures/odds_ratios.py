@@ -16,9 +16,10 @@ from annulus.figures.style import GREY, PALETTE, model_title, p_text, term_title
 LABEL, ESTIMATE, P = -1.62, 1.08, 1.86
 INCHES_PER_ROW = 0.235
 
-# Beyond this factor either way an interval says nothing but that it is wide; it ends in an arrow.
-WIDEST = 100.0
-DECADES = (0.01, 0.1, 1.0, 10.0, 100.0)
+# Beyond these factors either way an interval says nothing but that it is wide, and ends in an arrow; an axis
+# that held all of it would hide the narrow ones. Estimates are followed further.
+WIDEST, FARTHEST = 20.0, 100.0
+WIDE_TICKS = (0.01, 0.05, 0.2, 1.0, 5.0, 20.0, 100.0)
 TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 WALD = "wald"
@@ -47,7 +48,7 @@ def odds_ratio_figure(odds_ratios: pd.DataFrame, models: Sequence[str]) -> tuple
             write_beside(axis, LABEL, height, heading)
         else:
             _draw_term(axis, height, row, low, high)
-    ticks = TICKS if high / low < 50.0 else DECADES
+    ticks = TICKS if high / low < 30.0 else WIDE_TICKS
     axis.xaxis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -84,9 +85,13 @@ def _lines(table: pd.DataFrame, models: Sequence[str]) -> list[tuple[str, Mappin
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
-    """Return an axis that holds every interval, as far as ``WIDEST``, and 1."""
-    ends = table[["odds_ratio", "lower", "upper"]].to_numpy(dtype=float).ravel()
-    ends = np.clip(ends[np.isfinite(ends) & (ends > 0)], 1.0 / WIDEST, WIDEST)
+    """Return an axis that holds 1 and, as far as they may go, every estimate and interval."""
+    parts = [
+        np.clip(values[np.isfinite(values) & (values > 0)], 1.0 / most, most)
+        for columns, most in ((["lower", "upper"], WIDEST), (["odds_ratio"], FARTHEST))
+        for values in [table[columns].to_numpy(dtype=float).ravel()]
+    ]
+    ends = np.concatenate(parts)
     low, high = min([0.5, *ends]), max([2.0, *ends])
     return float(low) / 1.15, float(high) * 1.15
 
@@ -105,7 +110,7 @@ def _draw_term(axis: Axes, height: int, row: Mapping[str, Any], low: float, high
         if end:
             axis.plot(edge, height, marker, color=PALETTE[0], ms=5, clip_on=False)
     if low <= row["odds_ratio"] <= high:
-        axis.plot(row["odds_ratio"], height, "s", color=PALETTE[0], ms=5, zorder=3)
+        axis.plot(row["odds_ratio"], height, "s", color=PALETTE[0], ms=3.5, zorder=3)
 
 
 def _ends(row: Mapping[str, Any]) -> tuple[float, float]:
