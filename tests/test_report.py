@@ -178,7 +178,7 @@ def sorted_patients():
     )
 
 
-def page(design, tables, synthetic=True, **more):
+def page(design, tables, synthetic=True, figures=None, **more):
     empty = pd.DataFrame(columns=["roi", "kind", "code", "action", "patient_id", "message", "dice"])
     shared = dict.fromkeys(
         ("problems", "flow", "findings", "agreement", "rois", "failures", "published"), empty
@@ -199,7 +199,7 @@ def page(design, tables, synthetic=True, **more):
         tables=shared,
         task_tables={TASK: tables},
         cascades=cascades,
-        figures={TASK: [], "burden": []},
+        figures={TASK: [], "burden": [], **(figures or {})},
         split_sha256="0123abcd",
         gallery="",
         shown={TASK: MODELS},
@@ -362,6 +362,17 @@ def test_assumptions_stand_beside_published_numbers_with_their_keys(design, tabl
 
 
 # ---- figures ----
+
+
+def test_figures_of_the_whole_study_stand_before_those_of_tasks(design, tables, tmp_path):
+    path = str(tmp_path / "figure.png")
+    plt.figure().savefig(path)
+    plt.close("all")
+    figures = {"study": [("cluster_validity", path)], TASK: [("coefficients", path)]}
+    html = page(design, tables, figures)
+    first, second = html.index('id="study-cluster_validity"'), html.index(f'id="{TASK}-coefficients"')
+    assert first < html.index(f'<h2 id="{TASK}">') < second
+    assert "Calinski-Harabasz index was chosen" in html and "figures/study/cluster_validity.csv" in html
 
 
 def words(figure):

@@ -110,7 +110,11 @@ def test_contract_files_have_the_contract_columns(finished: Project) -> None:
     for file, columns in CONTRACT.items():
         found = list(pd.read_csv(finished.results / file, nrows=0).columns)
         assert [c for c in found if c in columns] == columns, file
-    for name in ("flowchart", "roi_overlay", "lasso_path", "nomogram", "roc_internal_test"):
+    figures = (
+        "flowchart", "roi_overlay", "lasso_path", "coefficients", "correlation_heatmap",
+        "signature_waterfall", "forest_odds_ratios", "nomogram", "roc_internal_test",
+    )  # fmt: skip
+    for name in figures:
         for kind in ("pdf", "png", "csv"):
             assert (finished.results / f"figures/her2_fish/{name}.{kind}").stat().st_size > 100
     features = pd.read_parquet(finished.results / "features/features.parquet")

@@ -73,6 +73,7 @@ EVALUATION_TABLES = [
     "table_one",
 ] + (["leak_screen", "duplicates"] if IMAGED else [])
 EVALUATION_TABLES += ["centres"] if "centre" in DESIGN else []
+SIGNATURE_FIGURES = ["lasso_path", "lasso_cv", "coefficients", "correlation_heatmap"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
 if SIMULATED:
@@ -294,6 +295,18 @@ def habitat_files(wildcards):
     return [f"{RESULTS}/models/habitats.json"] if HABITATS else []
 
 
+def habitat_image():
+    """Name the image that habitats are drawn on: the one of their outlines where features come from it."""
+    image = DESIGN["regions"].get("habitats", {}).get("image")
+    return image if image in EXTRACTED else next(iter(EXTRACTED))
+
+
+def least_lower_bound():
+    """Return the smallest lower bound of a stable feature, the strictest of the tasks that ask for one."""
+    settings = [step_settings(task["signature"], "stability") for task in TASKS.values()]
+    return max((step.get("least", 0.75) for step in settings if step is not None), default=0.75)
+
+
 def region_kinds(image):
     """Return the kind of every region that is built in an image, by name."""
     lesion = EXTRACTED[image]["lesion"]
@@ -373,6 +386,22 @@ def main_models(wildcards):
     return ([nomogram] if nomogram else []) + others
 
 
+def main_model_files(wildcards):
+    """Return the frozen models that a figure of one model shows the first fitted of."""
+    return [f"{RESULTS}/models/{wildcards.task}/{model}/model.json" for model in main_models(wildcards)]
+
+
+def main_training(wildcards):
+    """Return the training predictions of the models that a figure of one model shows the first fitted of."""
+    folder = f"{RESULTS}/tasks/{wildcards.task}/parts"
+    return [f"{folder}/{model}/training.csv" for model in main_models(wildcards)]
+
+
+def models_with_odds_ratios(wildcards):
+    """Return a task's models of few terms, whose odds ratios papers print: all but its signatures."""
+    return [model for model in models_by_size(wildcards) if not model.startswith("signature_")]
+
+
 def model_files(wildcards):
     """Return the frozen models of a task."""
     models = models_of(wildcards.task)
@@ -404,6 +433,17 @@ def signature_files(wildcards, table):
     """Return one table of every signature of a task."""
     rois = TASKS[wildcards.task]["signatures"]
     return [f"{RESULTS}/tasks/{wildcards.task}/parts/signature_{roi}/{table}.csv" for roi in rois]
+
+
+def signature_models(wildcards):
+    """Return the frozen signatures of a task."""
+    rois = TASKS[wildcards.task]["signatures"]
+    return [f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois]
+
+
+def signature_selections(wildcards):
+    """Return the selection table of every signature of a task."""
+    return signature_files(wildcards, "selection")
 
 
 def path_files(wildcards):
@@ -487,9 +527,10 @@ def pathway_files(table):
 
 
 def figures_by_name():
-    """Name the figures of every task and cascade."""
+    """Name the figures of every task and cascade, and of the whole study where there are any."""
     confusion = [f"confusion_{cohort}" for cohort in COHORTS]
-    return {task: task_figures(task) for task in TASKS} | dict.fromkeys(CASCADES, confusion)
+    named = {task: task_figures(task) for task in TASKS} | dict.fromkeys(CASCADES, confusion)
+    return {**named, "study": study_figures()} if study_figures() else named
 
 
 def from_task(*keys):
@@ -517,10 +558,19 @@ def models_of_task(wildcards):
 def task_figures(task):
     """Name the figures of a task."""
     names = ["flowchart"] + (if_imaged("roi_overlay") if COHORT["redistribution"] else [])
-    names += ["lasso_path", "lasso_cv"] if TASKS[task]["signatures"] else []
+    names += SIGNATURE_FIGURES if TASKS[task]["signatures"] else []
+    names += ["signature_waterfall", "forest_odds_ratios"]
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
     names += ["forest_subgroups"] if TASKS[task]["subgroups"] else []
+    names += ["habitat_fractions"] if HABITATS else []
     return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
+
+
+def study_figures():
+    """Name the figures of the study that belong to no task."""
+    maps = ["habitat_map"] if COHORT["redistribution"] else []
+    names = ["cluster_validity", *maps] if HABITATS else []
+    return names + (["feature_stability"] if STABILITY else [])
 
 
 def all_figures():

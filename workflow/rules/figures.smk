@@ -254,6 +254,210 @@ rule figure_nomogram:
         "../../scripts/figure_nomogram.py"
 
 
+rule figure_coefficients:
+    input:
+        models=signature_models,
+        choices=choice_files,
+    output:
+        pdf="<results>/figures/{task}/coefficients.pdf",
+        png=report(
+            "<results>/figures/{task}/coefficients.png",
+            caption="../report/coefficients.rst",
+            category="{task}",
+            labels={"figure": "coefficients"},
+        ),
+        csv="<results>/figures/{task}/coefficients.csv",
+    log:
+        "<logs>/figure_coefficients/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        signatures=from_task("signatures"),
+        synthetic=SIMULATED,
+        code=code_of("figure_coefficients.py"),
+    script:
+        "../../scripts/figure_coefficients.py"
+
+
+rule figure_correlation_heatmap:
+    input:
+        selection=signature_selections,
+        predictors="<results>/split/train/predictors.parquet",
+    output:
+        pdf="<results>/figures/{task}/correlation_heatmap.pdf",
+        png=report(
+            "<results>/figures/{task}/correlation_heatmap.png",
+            caption="../report/correlation_heatmap.rst",
+            category="{task}",
+            labels={"figure": "correlation of features"},
+        ),
+        csv="<results>/figures/{task}/correlation_heatmap.csv",
+    log:
+        "<logs>/figure_correlation_heatmap/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        synthetic=SIMULATED,
+        code=code_of("figure_correlation_heatmap.py"),
+    script:
+        "../../scripts/figure_correlation_heatmap.py"
+
+
+rule figure_signature_waterfall:
+    input:
+        training=main_training,
+        models=main_model_files,
+        outcomes="<results>/split/train/outcomes.csv",
+    output:
+        pdf="<results>/figures/{task}/signature_waterfall.pdf",
+        png=report(
+            "<results>/figures/{task}/signature_waterfall.png",
+            caption="../report/signature_waterfall.rst",
+            category="{task}",
+            labels={"figure": "patients by score"},
+        ),
+        csv="<results>/figures/{task}/signature_waterfall.csv",
+    log:
+        "<logs>/figure_signature_waterfall/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        models=main_models,
+        outcome=from_task("label"),
+        synthetic=SIMULATED,
+        code=code_of("figure_signature_waterfall.py"),
+    script:
+        "../../scripts/figure_signature_waterfall.py"
+
+
+rule figure_forest_odds_ratios:
+    input:
+        odds_ratios="<results>/tasks/{task}/odds_ratios.csv",
+    output:
+        pdf="<results>/figures/{task}/forest_odds_ratios.pdf",
+        png=report(
+            "<results>/figures/{task}/forest_odds_ratios.png",
+            caption="../report/forest_odds_ratios.rst",
+            category="{task}",
+            labels={"figure": "odds ratios"},
+        ),
+        csv="<results>/figures/{task}/forest_odds_ratios.csv",
+    log:
+        "<logs>/figure_forest_odds_ratios/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        models=models_with_odds_ratios,
+        synthetic=SIMULATED,
+        code=code_of("figure_forest_odds_ratios.py"),
+    script:
+        "../../scripts/figure_forest_odds_ratios.py"
+
+
+rule figure_habitat_fractions:
+    input:
+        split="<results>/split/split.csv",
+        rois="<results>/rois/rois.csv",
+        outcomes="<results>/split/train/outcomes.csv",
+    output:
+        pdf="<results>/figures/{task}/habitat_fractions.pdf",
+        png=report(
+            "<results>/figures/{task}/habitat_fractions.png",
+            caption="../report/habitat_fractions.rst",
+            category="{task}",
+            labels={"figure": "habitat fractions"},
+        ),
+        csv="<results>/figures/{task}/habitat_fractions.csv",
+    log:
+        "<logs>/figure_habitat_fractions/{task}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        outcome=from_task("label"),
+        synthetic=SIMULATED,
+        code=code_of("figure_habitat_fractions.py"),
+    script:
+        "../../scripts/figure_habitat_fractions.py"
+
+
+rule figure_habitat_map:
+    input:
+        split="<results>/split/split.csv",
+        rois="<results>/rois/rois.csv",
+        images="<results>/cohort/images.csv",
+        habitats="<results>/models/habitats.json",
+        folders=ancient(collect("<kept>/rois/habitats/{chunk}", chunk=CHUNKS)),
+    output:
+        pdf="<results>/figures/study/habitat_map.pdf",
+        png=report(
+            "<results>/figures/study/habitat_map.png",
+            caption="../report/habitat_map.rst",
+            category="Study",
+            labels={"figure": "habitats"},
+        ),
+        csv="<results>/figures/study/habitat_map.csv",
+    log:
+        "<logs>/figure_habitat_map.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        image=habitat_image(),
+        chunks=COHORT["chunks"],
+        synthetic=SIMULATED,
+        code=code_of("figure_habitat_map.py"),
+    script:
+        "../../scripts/figure_habitat_map.py"
+
+
+rule figure_cluster_validity:
+    input:
+        validity="<results>/rois/cluster_validity.csv",
+        habitats="<results>/models/habitats.json",
+    output:
+        pdf="<results>/figures/study/cluster_validity.pdf",
+        png=report(
+            "<results>/figures/study/cluster_validity.png",
+            caption="../report/cluster_validity.rst",
+            category="Study",
+            labels={"figure": "number of habitats"},
+        ),
+        csv="<results>/figures/study/cluster_validity.csv",
+    log:
+        "<logs>/figure_cluster_validity.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        synthetic=SIMULATED,
+        code=code_of("figure_cluster_validity.py"),
+    script:
+        "../../scripts/figure_cluster_validity.py"
+
+
+rule figure_feature_stability:
+    input:
+        stability="<results>/features/stability.csv",
+        catalogue="<results>/features/catalogue.csv",
+    output:
+        pdf="<results>/figures/study/feature_stability.pdf",
+        png=report(
+            "<results>/figures/study/feature_stability.png",
+            caption="../report/feature_stability.rst",
+            category="Study",
+            labels={"figure": "stability of features"},
+        ),
+        csv="<results>/figures/study/feature_stability.csv",
+    log:
+        "<logs>/figure_feature_stability.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        least=least_lower_bound(),
+        synthetic=SIMULATED,
+        code=code_of("figure_feature_stability.py"),
+    script:
+        "../../scripts/figure_feature_stability.py"
+
+
 rule figure_confusion:
     input:
         confusion="<results>/cascades/{cascade}/confusion.csv",

@@ -8,8 +8,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from annulus.cohort.dictionary import columns_of
-from annulus.figures.style import GREY, PALETTE, cohort_title, model_title
+from annulus.figures.style import (
+    GREY,
+    PALETTE,
+    cohort_title,
+    level_title,
+    model_title,
+    p_text,
+    variable_title,
+    write_beside,
+)
 
 # Columns of text beside the plot, in widths of the plot.
 LABEL, COUNTS, ESTIMATE, INTERACTION = -1.42, -0.30, 1.06, 1.72
@@ -48,7 +56,7 @@ def forest_figure(
     for axis, part in zip(axes.flat, parts, strict=True):
         _panel(axis, part)
     axes.flat[-1].set_xlabel("AUC")
-    _write(axes.flat[0], LABEL, -2.4, model_title(model))
+    write_beside(axes.flat[0], LABEL, -2.4, model_title(model))
     return figure, pd.concat(parts, ignore_index=True)
 
 
@@ -67,16 +75,9 @@ def _lines(part: pd.DataFrame) -> list[tuple[str, Mapping[str, Any]]]:
     lines: list[tuple[str, Mapping[str, Any]]] = []
     for variable, rows in part.groupby("variable", sort=False):
         if variable != OVERALL:
-            lines.append((_described(str(variable)), {"p_interaction": rows["p_interaction"].iloc[0]}))
+            lines.append((variable_title(str(variable)), {"p_interaction": rows["p_interaction"].iloc[0]}))
         lines += [("", row) for row in rows.to_dict("records")]
     return lines
-
-
-def _described(variable: str) -> str:
-    column = columns_of("participants").get(variable)
-    if column is None:
-        return variable
-    return f"{column.description}, {column.unit}" if column.unit else column.description
 
 
 def _panel(axis: Axes, part: pd.DataFrame) -> None:
@@ -85,14 +86,14 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
     kind = ", out-of-fold" if first["cohort"] == "train" else ""
     for x, text in ((LABEL, f"{cohort_title(first['cohort'])}{kind}"), (COUNTS, "n (events)"),
                     (ESTIMATE, "AUC (95 % interval)"), (INTERACTION, "p for interaction")):  # fmt: skip
-        _write(axis, x, -1.1, text, fontweight="bold")
+        write_beside(axis, x, -1.1, text, fontweight="bold")
     axis.axvline(0.5, color=GREY, lw=0.8, ls=":")
     for auc in overall["auc"].dropna():
         axis.axvline(auc, color=GREY, lw=0.8, ls="--")
     for height, (heading, row) in enumerate(lines):
         if heading:
-            _write(axis, LABEL, height, heading)
-            _write(axis, INTERACTION, height, _p(row["p_interaction"]))
+            write_beside(axis, LABEL, height, heading)
+            write_beside(axis, INTERACTION, height, p_text(row["p_interaction"]))
             continue
         _draw_level(axis, height, row, float(part["n"].max()))
     axis.set(xlim=(-0.02, 1.02), ylim=(len(lines) - 0.4, -1.5), xticks=[0, 0.25, 0.5, 0.75, 1], yticks=[])
@@ -102,31 +103,19 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
 
 def _draw_level(axis: Axes, height: int, row: Mapping[str, Any], largest: float) -> None:
     whole = row["variable"] == OVERALL
-    level = "" if pd.isna(row["level"]) else str(row["level"])
-    _write(axis, LABEL, height, "All patients" if whole else f"    {level}")
-    _write(axis, COUNTS, height, f"{int(row['n'])} ({int(row['events'])})")
+    level = "" if pd.isna(row["level"]) else level_title(str(row["level"]))
+    write_beside(axis, LABEL, height, "All patients" if whole else f"    {level}")
+    write_beside(axis, COUNTS, height, f"{int(row['n'])} ({int(row['events'])})")
     if pd.isna(row["auc"]):
-        _write(axis, ESTIMATE, height, "not estimable")
+        write_beside(axis, ESTIMATE, height, "not estimable")
         return
     colour = "black" if whole else PALETTE[0]
     if pd.isna(row["lower"]):
-        _write(axis, ESTIMATE, height, f"{row['auc']:.2f}")
+        write_beside(axis, ESTIMATE, height, f"{row['auc']:.2f}")
     else:
         axis.plot([row["lower"], row["upper"]], [height, height], color=colour, lw=1.1)
-        _write(axis, ESTIMATE, height, f"{row['auc']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})")
+        write_beside(axis, ESTIMATE, height, f"{row['auc']:.2f} ({row['lower']:.2f}–{row['upper']:.2f})")
     axis.scatter(
         row["auc"], height, s=75.0 * row["n"] / largest, marker="D" if whole else "s", color=colour,
         zorder=3, clip_on=False,
     )  # fmt: skip
-
-
-def _p(p: float) -> str:
-    if pd.isna(p):
-        return "not estimable"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _write(axis: Axes, x: float, y: float, text: str, **style: Any) -> None:
-    axis.text(
-        x, y, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8, clip_on=False, **style
-    )

@@ -7,9 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.nomogram import TOTAL
-from annulus.figures.style import panels
+from annulus.figures.style import panels, term_title
 
 
 def nomogram_figure(table: pd.DataFrame, outcome: str) -> Figure:
@@ -28,7 +27,7 @@ def nomogram_figure(table: pd.DataFrame, outcome: str) -> Figure:
         ruler = table[table["term"] == term]
         _ruler(
             axis, height, ruler["value"].to_numpy(), ruler["points"].to_numpy() / 100.0,
-            _term_title(str(term)), "{:g}",
+            term_title(str(term)), "{:g}",
         )  # fmt: skip
     step = float(max(10, 10 * round(reachable / 100)))
     ticks = np.arange(0.0, reachable + 1e-9, step)
@@ -40,17 +39,6 @@ def nomogram_figure(table: pd.DataFrame, outcome: str) -> Figure:
     axis.set(xlim=(-0.44, 1.03), ylim=(-0.6, len(terms) + 2.6))
     axis.set_axis_off()
     return figure
-
-
-def _term_title(term: str) -> str:
-    if term.startswith("radscore_"):
-        return f"Rad-score {term.removeprefix('radscore_').upper()}"
-    variable, _, level = term.partition("[")
-    column = columns_of("participants").get(variable)
-    if column is None:
-        return term
-    unit = f" ({column.unit})" if column.unit else ""
-    return f"{column.description}{unit}{': ' + level.rstrip(']') if level else ''}"
 
 
 def _ruler(axis: Axes, height: float, values: np.ndarray, places: np.ndarray, name: str, text: str) -> None:

@@ -64,9 +64,9 @@ def choose_images(
     """Read the last of the study's images (by ``names``) of the first training patients.
 
     First means by id, among patients all of whose regions were built. ``folders`` holds the region
-    masks by chunk.
+    masks by chunk. Habitats have a figure of their own.
     """
-    built = rois[rois["image"] == names[-1]]
+    built = rois[(rois["image"] == names[-1]) & (rois["kind"] != "habitat")]
     whole = built.groupby("patient_id")["status"].apply(lambda s: (s == "ok").all())
     training = set(split.loc[split["cohort"] == "train", "patient_id"])
     chosen = [patient for patient in sorted(whole[whole].index) if patient in training][:patients]
@@ -76,11 +76,12 @@ def choose_images(
         first = rows.sort_values([*IMAGE_KEY])[[*IMAGE_KEY]].iloc[0]
         rows, facts = (table[(table[[*IMAGE_KEY]] == first).all(axis="columns")] for table in (rows, images))
         folder = Path(folders[chunk_of(patient, chunks)])
-        shown.append(_read(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
+        shown.append(read_shown(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
     return shown
 
 
-def _read(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
+def read_shown(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:
+    """Read an image and its regions' masks, cut out around them; ``facts`` is its row of images.csv."""
     grey = read_again(facts).array
     # A union's outline is that of its ring. The widest first, so that the tumour is drawn over it.
     drawn = rows[rows["kind"] != "union"].sort_values("outer", ascending=False)

@@ -1,8 +1,10 @@
 """One look for all figures, and saving them with the table that they were drawn from."""
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -13,6 +15,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from annulus.cohort.dictionary import columns_of
+from annulus.modelling.size import LESION_SIZE
 from annulus.tables import write_csv, write_whole
 
 # Okabe & Ito's palette, told apart under every common colour blindness.
@@ -44,6 +48,10 @@ plt.rcParams.update(
 )
 
 
+FEATURE = re.compile(r"([a-z0-9]+)_([a-z0-9]+)_(.+)_([^_]+)_([^_]+)")
+LAPLACIAN = re.compile(r"log-sigma-(\d+)-(\d+)-mm-3D")
+
+
 def cohort_title(cohort: str) -> str:
     """Write a cohort's name as a reader expects it."""
     if cohort in COHORT_TITLES:
@@ -65,6 +73,53 @@ def model_title(model: str) -> str:
     if model in MODEL_TITLES:
         return MODEL_TITLES[model]
     return model.replace("_", " ").capitalize()
+
+
+def variable_title(variable: str) -> str:
+    """Describe a clinical variable with its unit, by the data dictionary; another name stays as it is."""
+    column = columns_of("participants").get(variable)
+    if column is None:
+        return variable
+    return f"{column.description}, {column.unit}" if column.unit else column.description
+
+
+def term_title(term: str) -> str:
+    """Write a term of a model as a reader expects it: a Rad-score, a variable or a variable's level."""
+    if term.startswith("radscore_"):
+        return f"Rad-score {term.removeprefix('radscore_').upper()}"
+    if term == LESION_SIZE:
+        return "Lesion size, per doubling"
+    variable, _, level = term.partition("[")
+    return f"{variable_title(variable)}{': ' + level_title(level.rstrip(']')) if level else ''}"
+
+
+def level_title(level: str) -> str:
+    """Write a level of a variable as words."""
+    return level.replace("_", " ")
+
+
+def feature_title(column: str) -> str:
+    """Write a feature's column (image_region_filter_class_name) as words; another name stays as it is."""
+    parts = FEATURE.fullmatch(column)
+    if parts is None:
+        return column
+    image, region, filtered, kind, name = parts.groups()
+    filtered = LAPLACIAN.sub(r"LoG \1.\2 mm", filtered)
+    return f"{image} {region} {kind} {name}" + ("" if filtered == "original" else f" [{filtered}]")
+
+
+def p_text(p: float) -> str:
+    """Write a p-value as journals do, in words where there is none."""
+    if pd.isna(p):
+        return "not estimable"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def write_beside(axis: Axes, x: float, y: float, text: str, **style: Any) -> None:
+    """Write a cell of the table beside a plot: ``x`` in widths of the axis, ``y`` in the axis's data."""
+    axis.text(
+        x, y, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8, clip_on=False, **style
+    )
 
 
 def colours(models: list[str]) -> dict[str, str]:

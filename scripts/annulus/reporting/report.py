@@ -35,6 +35,38 @@ CAPTIONS = {
         "Cross-validated deviance of each signature with one standard error. Dashed: its minimum; "
         "dotted: the largest penalty within one standard error."
     ),
+    "coefficients": (
+        "Non-zero coefficients of each frozen signature, per standard deviation of the feature; orange "
+        "raises the risk, blue lowers it."
+    ),
+    "correlation_heatmap": (
+        "Spearman correlation, in training patients, of the features that the signatures kept; similar "
+        "features stand side by side."
+    ),
+    "signature_waterfall": (
+        "Training patients by rising out-of-fold score of the main model that was fitted; bars that point up "
+        "from the frozen cut-off are called positive."
+    ),
+    "forest_odds_ratios": (
+        "Multivariable odds ratios in training patients with 95 % profile-likelihood intervals (Firth's "
+        "where the outcome is separated), per unit of each term; an arrow goes on beyond the axis."
+    ),
+    "habitat_fractions": (
+        "Share of each lesion that every habitat takes, by cohort and, in training alone, by outcome; boxes "
+        "hold the middle half of the patients."
+    ),
+    "habitat_map": (
+        "Habitats of the first training patients (by id) whose lesion was divided, in the slice with most of "
+        "the lesion."
+    ),
+    "cluster_validity": (
+        "Fit of each number of habitats to the voxels of training patients; the number of highest "
+        "Calinski-Harabasz index was chosen (orange)."
+    ),
+    "feature_stability": (
+        "Intraclass correlations by class of feature (boxes) and their lower 95 % bounds (dots), in training "
+        "patients; dashed: the smallest lower bound of a stable feature."
+    ),
     "roc": "ROC curves with AUC and 95 % interval; dots mark the frozen training cut-off.",
     "calibration": (
         "Calibration of frozen probabilities. Dashed: logistic recalibration; solid: loess, drawn "
@@ -54,6 +86,10 @@ CAPTIONS = {
     ),
     "confusion": "Patients by observed and predicted class; shares are of the observed class.",
 }
+
+# Figures of no task stand under this name.
+WHOLE_STUDY = "study"
+
 HOSMER_LEMESHOW = "hosmer_lemeshow"
 
 # Warnings that stand beside the supplement's own tables.
@@ -173,6 +209,7 @@ def render(study: Study) -> str:
         imaging=_imaging(study.tables) if study.design["images"] else None,
         warnings=study.tables["problems"].fillna("").to_dict("records"),
         cascades={name: _cascade(study, name) for name in study.cascades},
+        study_figures=_figures(study, WHOLE_STUDY) if WHOLE_STUDY in study.figures else [],
         centre_prediction=_centre_prediction_rows(study.tables),
         published=published_rows(study.tables["published"]),
         assumptions=assumption_rows(study.tables["assumptions"]),
