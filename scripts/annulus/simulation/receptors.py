@@ -15,7 +15,7 @@ def her2_results(rng: np.random.Generator, positive: bool) -> dict[str, str]:
 
 
 def hormone_receptors(rng: np.random.Generator, positive: bool) -> dict[str, float]:
-    """Return ``er_pct`` and ``pr_pct``; a positive tumour has oestrogen receptors, and mostly progesterone's."""
+    """Return ``er_pct`` and ``pr_pct``; a positive tumour has the first, and mostly both."""
     if not positive:
         return {"er_pct": 0.0, "pr_pct": 0.0}
     progesterone = float(np.round(rng.uniform(5, 95))) if rng.uniform() < 0.85 else 0.0

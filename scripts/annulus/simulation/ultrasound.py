@@ -193,9 +193,7 @@ def convergence_lines(rng: np.random.Generator, mask: np.ndarray, outline: Outli
     return np.where(mask, 0.0, strength)
 
 
-def vessels(
-    rng: np.random.Generator, mask: np.ndarray, outline: Outline, grid: Grid, punctate: int, long: int
-) -> np.ndarray:
+def vessels(rng: np.random.Generator, outline: Outline, grid: Grid, punctate: int, long: int) -> np.ndarray:
     """Return a colour-Doppler map: separate dots, and vessels at least as long as the lesion's radius.
 
     Each has its sector of the lesion, so that an observer who counts them finds as many.

@@ -1,11 +1,11 @@
 """SYNTHETIC axillary ultrasound before and after neoadjuvant therapy, with planted residual nodal disease.
 
-Residual disease is drawn from the subtype (nodal response after Samiei et al., JAMA Surg 2021). Morphology
-after therapy is drawn from the outcome so that a cortex above 2.3 mm finds residual disease with a sensitivity
-of 74 % and a specificity of 52 % (mean cortex 3.5 and 2.5 mm as in ACOSOG Z1071: Le-Petross et al., AJR 2018).
-Three latent scores drive the images: that before therapy and that after it the echogenicity of the cortex
-then, and the score of change how heterogeneous the node has become. How heterogeneous a node is differs
-between patients, so only the difference of both images shows the change well.
+Residual disease is drawn from the subtype (nodal response after Samiei et al., JAMA Surg 2021), morphology
+after therapy from the outcome: a cortex above 2.3 mm finds residual disease with a sensitivity of 74 % and a
+specificity of 52 % (mean cortex 3.5 and 2.5 mm as in ACOSOG Z1071: Le-Petross et al., AJR 2018). Three latent
+scores drive the images: that before therapy and that after it the echogenicity of the cortex then, and the
+score of change how heterogeneous the node has become. How heterogeneous a node is differs between patients,
+so only the difference of both images shows the change well.
 """
 
 from collections.abc import Mapping
@@ -117,14 +117,14 @@ def simulate_images(patient: Mapping[str, Any], seed: int) -> dict[str, sitk.Ima
     ``patient`` is a row of :func:`simulate_patients`. The masks of a node that is not visible are empty,
     and so is that of a hilum that is absent.
     """
-    heterogeneity = stream(seed, patient["patient_id"], "node").normal(16.0, 4.0)
-    grown = {"pre": 0.0, "post": 3.6 * patient["latent_delta"]}
+    heterogeneity = stream(seed, patient["patient_id"], "node").normal(19.0, 5.0)
+    grown = {"pre": 0.0, "post": 4.4 * patient["latent_delta"]}
     mean_level = {"pre": 76.0, "post": 84.0}
     images: dict[str, sitk.Image] = {}
     for time in ("pre", "post"):
         rng = stream(seed, patient["patient_id"], f"images {time}")
         level = mean_level[time] - 8.0 * patient[f"latent_{time}"] + rng.normal(0.0, 4.0)
-        texture = float(np.clip(heterogeneity + grown[time], 2.0, 42.0))
+        texture = float(np.clip(heterogeneity + grown[time], 2.0, 45.0))
         drawn = _draw_scan(rng, patient, time, level, texture)
         for name, values in drawn.items():
             images[name] = picture(values, sitk.sitkUInt8, (GRID.spacing_mm, GRID.spacing_mm))
@@ -138,7 +138,7 @@ def _draw_patient(patient: str, cohort: str, null: bool, seed: int) -> dict[str,
     outcome = int(rng.uniform() < residual)
     # Without signal everybody is drawn as a patient with residual disease.
     drawn = 1 if null else outcome
-    latents = correlated(rng, 0.0 if null else _separation() * (drawn - 0.5), CORRELATION)
+    latents = correlated(rng, (0.0 if null else drawn - 0.5) * _separation(), CORRELATION)
     completed = bool(rng.uniform() >= THERAPY_NOT_COMPLETED)
     positive = bool(rng.uniform() >= BASELINE_NEGATIVE)
     before = _node_before(rng, positive)

@@ -99,7 +99,7 @@ def simulate_images(patient: Mapping[str, Any], seed: int) -> dict[str, sitk.Ima
     behind = {"shadowing": rng.uniform(0.5, 1.1), "enhancement": rng.uniform(-0.5, -0.25)}
     lost = ultrasound.posterior_db(tumour, GRID, behind.get(patient["us_posterior"], 0.0))
     shown = ultrasound.b_mode(rng, level, lost, GRID, SCANNERS[patient["center"]])
-    flow = ultrasound.vessels(rng, tumour, outline, GRID, *_vessel_counts(rng, patient["us_adler_grade"]))
+    flow = ultrasound.vessels(rng, outline, GRID, *_vessel_counts(rng, patient["us_adler_grade"]))
     spacing = (GRID.spacing_mm, GRID.spacing_mm)
     return {
         "us": picture(shown, sitk.sitkUInt8, spacing),
