@@ -1,6 +1,5 @@
 """SYNTHETIC ultrasound: speckle as physics has it, and the separations that the two studies plan."""
 
-
 from functools import cache
 from types import ModuleType
 

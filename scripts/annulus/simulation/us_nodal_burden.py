@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import SimpleITK as sitk
-from scipy.special import expit, logit, logsumexp
+from scipy.special import expit, logit
 
 from annulus.simulation import ultrasound
 from annulus.simulation.drawing import dealt_classes, picture, stream
@@ -191,7 +191,7 @@ def _log_odds(
             (log_diameter - np.log(DIAMETER_MEDIAN_MM[burden])) / DIAMETER_SIGMA,
         ]
         joint[burden] = np.log(share * BEDI[burden][bedi - 1]) - 0.5 * np.square(deviations).sum()
-    level_1 = logsumexp([joint["low"], joint["high"]]) - joint["none"]
+    level_1 = np.logaddexp(joint["low"], joint["high"]) - joint["none"]
     return float(level_1), float(joint["high"] - joint["low"])
 
 
