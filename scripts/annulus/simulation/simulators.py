@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from annulus.errors import StudyError
 from annulus.evaluation.discrimination import delong
-from annulus.simulation import cem
+from annulus.simulation import cem, us_axilla_post_nst, us_nodal_burden
 from annulus.simulation.planting import planted_defect, with_defect, with_raters
 from annulus.simulation.roster import enrolled
 
@@ -29,6 +29,12 @@ class Simulator:
 
 SIMULATORS = {
     "cem": Simulator(cem.SHARES, cem.simulate_patients, cem.simulate_images),
+    "us_nodal_burden": Simulator(
+        us_nodal_burden.SHARES, us_nodal_burden.simulate_patients, us_nodal_burden.simulate_images
+    ),
+    "us_axilla_post_nst": Simulator(
+        us_axilla_post_nst.SHARES, us_axilla_post_nst.simulate_patients, us_axilla_post_nst.simulate_images
+    ),
 }
 
 
