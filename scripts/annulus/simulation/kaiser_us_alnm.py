@@ -32,9 +32,9 @@ HIGH_SCORES = {0: (0.08, 0.22, 0.26, 0.28, 0.08, 0.08), 1: (0.04, 0.14, 0.22, 0.
 LOW_SCORES = (0.08, 0.10, 0.20, 0.17, 0.45)
 
 # Marked flow by size and Kaiser score alone gives 70 % of grades II-III with metastasis and 47 % without.
-FLOW_SHARE = 0.08
-FLOW_BY_SIZE = 0.45
-FLOW_BY_KAISER = 0.24
+FLOW_SHARE = 0.055
+FLOW_BY_SIZE = 0.41
+FLOW_BY_KAISER = 0.35
 
 # Descriptors that lead to each score, in the order root sign, curve, and whichever is asked third
 # (Dietzel & Baltzer, Insights Imaging 2018;9:325-335).
@@ -84,8 +84,9 @@ def _draw_patient(patient: str, cohort: str, null: bool, seed: int) -> dict[str,
     positive = outcome * min(int(rng.geometric(0.4)), 20)
     age = int(np.clip(round(rng.normal(53.0, 10.0)), 26, 85))
     flow = rng.uniform() < FLOW_SHARE + FLOW_BY_SIZE * large + FLOW_BY_KAISER * high
-    receptors = rng.uniform(size=2) < (0.75, 0.65)
-    percent = np.where(receptors, 100 * rng.beta(4.0, 1.3, size=2), 0.0)
+    oestrogen = rng.uniform() < 0.75
+    receptors = [oestrogen, rng.uniform() < (0.85 if oestrogen else 0.05)]
+    percent = np.where(receptors, 1 + 99 * rng.beta(4.0, 1.3, size=2), 0.0)
     return {
         "patient_id": patient,
         "center": "center_1",
