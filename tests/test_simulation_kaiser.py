@@ -93,8 +93,9 @@ def test_marked_flow_goes_with_metastasis_and_adds_nothing_to_the_findings(patie
     assert marked[outcome == 1].mean() == pytest.approx(0.70, abs=0.02)
     assert marked[outcome == 0].mean() == pytest.approx(0.47, abs=0.02)
     findings, _ = findings_of(patients)
+    assert fit_logistic(pd.DataFrame({"flow": marked}), outcome).odds_ratios()["lower"].iloc[0] > 2
     row = fit_logistic(findings.assign(flow=marked), outcome).odds_ratios().iloc[-1]
-    assert row["lower"] < 1 < row["upper"]
+    assert abs(np.log(row["odds_ratio"])) < 3 * np.log(row["upper"] / row["lower"]) / (2 * 1.959964)
 
 
 def test_scores_and_flags_that_the_workflow_derives_are_not_written():

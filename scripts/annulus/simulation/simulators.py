@@ -9,7 +9,7 @@ import SimpleITK as sitk
 
 from annulus.errors import StudyError
 from annulus.evaluation.discrimination import delong
-from annulus.simulation import cem, kaiser_us_alnm
+from annulus.simulation import cem, kaiser_us_alnm, mri_habitat_her2
 from annulus.simulation.planting import planted_defect, with_defect, with_raters
 from annulus.simulation.roster import enrolled
 
@@ -29,6 +29,9 @@ class Simulator:
 
 SIMULATORS = {
     "cem": Simulator(cem.SHARES, cem.simulate_patients, cem.simulate_images),
+    "mri_habitat_her2": Simulator(
+        mri_habitat_her2.SHARES, mri_habitat_her2.simulate_patients, mri_habitat_her2.simulate_images
+    ),
     "kaiser_us_alnm": Simulator(kaiser_us_alnm.SHARES, kaiser_us_alnm.simulate_patients, None),
 }
 
