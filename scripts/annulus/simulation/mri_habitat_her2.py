@@ -31,7 +31,8 @@ SHARES = {"zero": 0.28, "low": 0.42, "positive": 0.30}
 # Separations that would give the published AUCs, and what is lost between score and feature.
 TARGET_POSITIVE = np.array([0.871, 1.003])
 TARGET_LOW = np.array([0.634, 0.541])
-EXTRACTION_LOSS = 1.25
+EXTRACTION_LOSS_POSITIVE = 1.15
+EXTRACTION_LOSS_LOW = 1.30
 CORRELATION_POSITIVE = 0.80
 CORRELATION_LOW = -0.29
 
@@ -53,7 +54,7 @@ DIFFUSION_ORIGIN = (-11.5, -11.5, -3.0)
 
 NECROSIS, CORE, RIM = 1, 2, 3
 # Relative enhancement at 90 s and signal at 360 s relative to that at 90 s, by habitat.
-EARLY = {NECROSIS: 0.15, CORE: 0.85, RIM: 1.65}
+EARLY = {NECROSIS: 0.15, CORE: 0.80, RIM: 1.80}
 LATE = {NECROSIS: 1.08, CORE: 1.02, RIM: 0.82}
 NECROTIC_ADC = 1900.0
 B_VALUE = 800.0
@@ -127,8 +128,8 @@ def _draw_patient(patient: str, cohort: str, status: str, null: bool, seed: int)
     rng = stream(seed, patient, "patient")
     positive, low = int(status == "positive"), int(status == "low")
     effect = 0.0 if null else 1.0
-    by_positive = effect * np.array([KI67_SEPARATION, *(EXTRACTION_LOSS * TARGET_POSITIVE)])
-    by_low = effect * EXTRACTION_LOSS * TARGET_LOW
+    by_positive = effect * np.array([KI67_SEPARATION, *(EXTRACTION_LOSS_POSITIVE * TARGET_POSITIVE)])
+    by_low = effect * EXTRACTION_LOSS_LOW * TARGET_LOW
     with_ki67, between = _correlations()
     ki67, whole, habitat = correlated(rng, by_positive * (positive - 0.5), with_ki67)
     # A HER2-positive tumour is neither low nor zero.
@@ -212,7 +213,7 @@ def _anatomy(patient: Mapping[str, Any], seed: int) -> Anatomy:
     rng = stream(seed, patient["patient_id"], "anatomy")
     depth = _depth(rng, patient["tumor_diameter_mm"], patient["latent_whole_t2"])
     tumour = depth <= 1.0
-    rim = 1.0 / (1.0 + np.exp(-0.38 * patient["latent_habitat_t1"]))
+    rim = 1.0 / (1.0 + np.exp(-0.50 * patient["latent_habitat_t1"]))
     necrotic = 0.0 if rng.uniform() < 0.2 else rng.uniform(0.02, 0.25) * (1.0 - rim) / 0.5
     rough = unit_within(gaussian_filter(rng.standard_normal(GRID), (1.0, 2.0, 2.0)), tumour)
     order = np.argsort(np.argsort((depth + 0.05 * rough)[tumour])) / np.count_nonzero(tumour)
@@ -242,7 +243,7 @@ def _depth(rng: np.random.Generator, diameter_mm: float, irregularity: float) ->
         axis = rng.standard_normal(3)
         phase = np.tensordot(axis / np.linalg.norm(axis), direction, axes=1)
         waves += np.cos(pitch * phase + rng.uniform(0.0, 2.0 * np.pi))
-    surface = 1.0 + 0.035 * np.exp(0.5 * irregularity) * waves
+    surface = 1.0 + 0.035 * np.exp(0.55 * irregularity) * waves
     relative: np.ndarray = length / np.maximum(surface, 0.4)
     return relative
 
@@ -250,9 +251,9 @@ def _depth(rng: np.random.Generator, diameter_mm: float, irregularity: float) ->
 def _phases(rng: np.random.Generator, anatomy: Anatomy, patient: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Return the signal without noise before contrast, at 90 s and at 360 s, on the grid of the phases."""
     habitats, gland = anatomy.habitats, anatomy.gland
-    texture = unit_within(gaussian_filter(rng.standard_normal(GRID), (0.5, 0.9, 0.9)), anatomy.tumour)
-    uneven = np.exp(0.09 * np.exp(0.38 * patient["latent_whole_t1"]) * texture)
-    uptake = np.exp(0.07 * rng.standard_normal()) * uneven
+    texture = unit_within(gaussian_filter(rng.standard_normal(GRID), (0.5, 1.1, 1.1)), anatomy.tumour)
+    uneven = np.exp(0.12 * np.exp(0.45 * patient["latent_whole_t1"]) * texture)
+    uptake = np.exp(0.05 * rng.standard_normal()) * uneven
     washout = LATE[RIM] - 0.035 * patient["latent_habitat_t1"]
     before = np.where(habitats > 0, 300.0, 70.0 + 180.0 * gland)
     background = rng.uniform(0.05, 0.20) * gland
@@ -260,7 +261,7 @@ def _phases(rng: np.random.Generator, anatomy: Anatomy, patient: Mapping[str, An
     late_by = np.array([0.0, LATE[NECROSIS], LATE[CORE], washout])
     early = before * (1.0 + np.where(habitats > 0, uptake * early_by[habitats], background))
     late = np.where(habitats > 0, early * late_by[habitats], before * (1.0 + 1.8 * background))
-    spread = (0.35, 0.6, 0.6)
+    spread = (0.25, 0.45, 0.45)
     return {
         name: gaussian_filter(signal, spread)[PHASES]
         for name, signal in {"dce0": before, "dce1": early, "dce4": late}.items()
@@ -274,7 +275,7 @@ def _diffusion(
     habitats, gland = anatomy.habitats, anatomy.gland
     viable = np.count_nonzero(habitats >= CORE)
     rim = np.count_nonzero(habitats == RIM) / viable
-    contrast = 130.0 + 75.0 * patient["latent_habitat_t2"]
+    contrast = 130.0 + 95.0 * patient["latent_habitat_t2"]
     mean = patient["adc_mean_e6"]
     by_habitat = np.array([0.0, NECROTIC_ADC, mean + rim * contrast, mean - (1.0 - rim) * contrast])
     tissue = 1500.0 + 450.0 * gland
