@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from annulus.cohort.dictionary import columns_of
-from annulus.cohort.dictionary import LESION_SIZE
+from annulus.modelling.plan import LESION_SIZE
 from annulus.tables import write_csv, write_whole
 
 # Okabe & Ito's palette, told apart under every common colour blindness.

@@ -90,4 +90,6 @@ def _redrawn(mask: sitk.Image, rng: np.random.Generator) -> sitk.Image:
     noise = gaussian_filter(rng.standard_normal(values.shape), smooth)
     soft = gaussian_filter(drawn.astype(float), smooth) + JITTER * values.ndim * noise / noise.std()
     redrawn = soft > 0.5
-    return picture(redrawn if redrawn.any() else values, sitk.sitkUInt8, mask.GetSpacing())
+    outline = picture(redrawn if redrawn.any() else values, sitk.sitkUInt8, mask.GetSpacing())
+    outline.CopyInformation(mask)
+    return outline

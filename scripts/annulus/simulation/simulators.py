@@ -9,7 +9,13 @@ import SimpleITK as sitk
 
 from annulus.errors import StudyError
 from annulus.evaluation.discrimination import delong
-from annulus.simulation import cem, us_axilla_post_nst, us_nodal_burden
+from annulus.simulation import (
+    cem,
+    kaiser_us_alnm,
+    mri_habitat_her2,
+    us_axilla_post_nst,
+    us_nodal_burden,
+)
 from annulus.simulation.planting import planted_defect, with_defect, with_raters
 from annulus.simulation.roster import enrolled
 
@@ -35,6 +41,10 @@ SIMULATORS = {
     "us_axilla_post_nst": Simulator(
         us_axilla_post_nst.SHARES, us_axilla_post_nst.simulate_patients, us_axilla_post_nst.simulate_images
     ),
+    "mri_habitat_her2": Simulator(
+        mri_habitat_her2.SHARES, mri_habitat_her2.simulate_patients, mri_habitat_her2.simulate_images
+    ),
+    "kaiser_us_alnm": Simulator(kaiser_us_alnm.SHARES, kaiser_us_alnm.simulate_patients, None),
 }
 
 
