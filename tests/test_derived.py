@@ -128,6 +128,8 @@ LUMINAL = {"er_pct": 90.0, "pr_pct": 20.0, "her2_ihc": "1+", "ki67_pct": 19.0}
         (KAISER, "kaiser_ge6", 1),
         ({**KAISER, "mri_internal_enh": None}, "kaiser_ge6", None),
         ({"kaiser_score": 5}, "kaiser_ge6", 0),
+        ({"us_adler_grade": 1}, "us_adler_ge2", 0),
+        ({"us_adler_grade": 2}, "us_adler_ge2", 1),
         (NODE, "axilla_us_class", "suspicious"),
         ({**NODE, "aln_cortical_thickness_post_mm": 2.3}, "axilla_us_class", "normal"),
         ({**NODE, "baseline_node_positive": 0}, "axilla_us_class", "not_applicable"),

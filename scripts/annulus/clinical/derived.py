@@ -10,6 +10,7 @@ from typing import Any
 
 from annulus.clinical.axilla import UNKNOWN
 from annulus.clinical.axilla_table import assess_row
+from annulus.clinical.doppler import ADLER_HIGH
 from annulus.clinical.kaiser import MriFindings, kaiser_score
 from annulus.clinical.nodes import bedi_type, nodal_burden, solbiati_index
 from annulus.clinical.receptors import (
@@ -196,6 +197,11 @@ def _kaiser_high(row: Row, _: Instruments) -> Value:
     return None if score is None else int(score >= KAISER_HIGH)
 
 
+def _adler_high(row: Row, instruments: Instruments) -> Value:
+    grade = row["us_adler_grade"]
+    return None if grade is None else int(grade >= ADLER_HIGH)
+
+
 def _axilla_us_class(row: Row, instruments: Instruments) -> Value:
     found = assess_row(row, instruments.post_nst_cortex_mm)
     if found.not_applicable in UNKNOWN:
@@ -225,6 +231,7 @@ DERIVATIONS: Mapping[str, Callable[[Row, Instruments], Value]] = {
     "aln_hilum_recovered": _hilum_recovered,
     "kaiser_score": _kaiser_score,
     "kaiser_ge6": _kaiser_high,
+    "us_adler_ge2": _adler_high,
     "axilla_us_class": _axilla_us_class,
 }
 

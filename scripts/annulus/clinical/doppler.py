@@ -1,5 +1,8 @@
 """Adler's grade of a lesion's vessels on colour Doppler ultrasound."""
 
+# From this grade on flow counts as rich.
+ADLER_HIGH = 2
+
 
 def adler_grade(n_punctate: int, n_long: int) -> int:
     """Grade by punctate or thin rod-like vessels and vessels at least as long as the lesion's radius.

@@ -70,9 +70,10 @@ def published_contradictions(design: Mapping[str, Any], models: Mapping[str, Seq
     cohorts = list(design["split"].get("cohorts", ["train"]))
     for place, number in enumerate(design["published"]):
         key = f"published.{place}"
-        places = [*design["tasks"], *design["cascades"], *design.get("pathways", {})]
+        places = [*design["tasks"], *design["cascades"], *design["pathways"]]
         yield from _unknown(f"{key}.task", "task, cascade or pathway", number["task"], places)
-        yield from _unknown(f"{key}.cohort", "cohort", number["cohort"], cohorts)
+        everybody = ["all"] if number["task"] in design["pathways"] else []
+        yield from _unknown(f"{key}.cohort", "cohort", number["cohort"], [*everybody, *cohorts])
         if number["task"] in design["tasks"]:
             plan = design["tasks"][number["task"]]
             yield from _of_task(key, number, plan, list(models[number["task"]]))
