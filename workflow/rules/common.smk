@@ -46,6 +46,7 @@ CASCADES = DESIGN["cascades"]
 PATHWAYS = DESIGN["pathways"]
 INSTRUMENTS = DESIGN["instruments"]
 HABITATS = "habitats" in DESIGN["regions"]
+HABITAT_IMAGE = DESIGN["regions"].get("habitats", {}).get("image", "")
 STABILITY = "stability" in DESIGN
 REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "habitats"}
 OUTCOMES = {
@@ -293,12 +294,6 @@ def is_transductive(wildcards):
 def habitat_files(wildcards):
     """Return the frozen habitats of a study that has any."""
     return [f"{RESULTS}/models/habitats.json"] if HABITATS else []
-
-
-def habitat_image():
-    """Name the image that habitats are drawn on: the one of their outlines where features come from it."""
-    image = DESIGN["regions"].get("habitats", {}).get("image")
-    return image if image in EXTRACTED else next(iter(EXTRACTED))
 
 
 def least_lower_bound():

@@ -52,7 +52,7 @@ rule join_features:
         extraction=EXTRACTION,
         several={name: image["several"] for name, image in EXTRACTED.items()},
         kinds={name: region_kinds(name) for name in EXTRACTED},
-        habitat_image=DESIGN["regions"].get("habitats", {}).get("image", ""),
+        habitat_image=HABITAT_IMAGE,
         code=code_of("join_features.py"),
     script:
         "../../scripts/join_features.py"

@@ -401,7 +401,7 @@ rule figure_habitat_map:
     conda:
         "../../envs/annulus.yaml"
     params:
-        image=habitat_image(),
+        image=HABITAT_IMAGE,
         chunks=COHORT["chunks"],
         synthetic=SIMULATED,
         code=code_of("figure_habitat_map.py"),
