@@ -153,6 +153,18 @@ def test_the_grids_of_phases_and_diffusion_lie_over_each_other():
     assert volume == pytest.approx(np.count_nonzero(arrays(images)["tumour"]) * 2.0, rel=0.1)
 
 
+def test_the_largest_and_most_irregular_tumours_lie_within_the_phases():
+    for number in range(1, 5):
+        patient = pictured(patient_id=f"SYN-MRI-1{number:05d}", tumor_diameter_mm=50.0, latent_whole_t2=3.0)
+        shape = sitk.LabelShapeStatisticsImageFilter()
+        image = true_habitats(patient, 2)
+        shape.Execute(image > 0)
+        box = np.array(shape.GetBoundingBox(1))
+        assert (box[:3] > 0).all()
+        assert (box[:3] + box[3:] < image.GetSize()).all()
+        assert shape.GetNumberOfLabels() == 1
+
+
 def test_each_score_drives_its_own_property():
     def rim_share(score):
         habitats = sitk.GetArrayFromImage(true_habitats(pictured(latent_habitat_t1=score), 2))

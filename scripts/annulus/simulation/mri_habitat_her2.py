@@ -28,7 +28,9 @@ from annulus.simulation.noise import power_law_texture, unit_within
 
 SHARES = {"zero": 0.28, "low": 0.42, "positive": 0.30}
 
-# Separations that would give the published AUCs, and what is lost between score and feature.
+# Separations that would give the published AUCs, and what is lost between score and feature: by simple
+# features of 120 patients these losses leave AUCs of 0.76 and 0.79 for the first question's whole-tumour
+# and habitat features, and 0.67 and 0.64 for the second's.
 TARGET_POSITIVE = np.array([0.871, 1.003])
 TARGET_LOW = np.array([0.634, 0.541])
 EXTRACTION_LOSS_POSITIVE = 1.15
@@ -47,10 +49,10 @@ DIAMETER_SIGMA = 0.40
 
 # All is drawn on one fine grid; diffusion has voxels of two by two by two of its own, the phases a part.
 GRID = (32, 96, 96)
-PHASES = (slice(2, 30), slice(12, 84), slice(12, 84))
+PHASES = (slice(0, 32), slice(8, 88), slice(8, 88))
 SPACING = (1.0, 1.0, 2.0)
 DIFFUSION_SPACING = (2.0, 2.0, 4.0)
-DIFFUSION_ORIGIN = (-11.5, -11.5, -3.0)
+DIFFUSION_ORIGIN = (-7.5, -7.5, 1.0)
 
 NECROSIS, CORE, RIM = 1, 2, 3
 # Relative enhancement at 90 s and signal at 360 s relative to that at 90 s, by habitat.
@@ -234,7 +236,7 @@ def _depth(rng: np.random.Generator, diameter_mm: float, irregularity: float) ->
     z, y, x = np.meshgrid(*(a - m for a, m in zip(axes, middle, strict=True)), indexing="ij")
     turn = rng.uniform(0.0, np.pi)
     along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
-    radii = 0.5 * diameter_mm / np.array([1.0, *rng.uniform(1.1, 1.45, size=2)])
+    radii = 0.5 * diameter_mm / np.array([1.0, rng.uniform(1.1, 1.45), rng.uniform(1.25, 1.6)])
     scaled = np.stack([along / radii[0], across / radii[1], z / radii[2]])
     length = np.maximum(np.sqrt((scaled**2).sum(axis=0)), 1e-6)
     direction = scaled / length
@@ -243,8 +245,9 @@ def _depth(rng: np.random.Generator, diameter_mm: float, irregularity: float) ->
         axis = rng.standard_normal(3)
         phase = np.tensordot(axis / np.linalg.norm(axis), direction, axes=1)
         waves += np.cos(pitch * phase + rng.uniform(0.0, 2.0 * np.pi))
-    surface = 1.0 + 0.035 * np.exp(0.55 * irregularity) * waves
-    relative: np.ndarray = length / np.maximum(surface, 0.4)
+    # Larger waves would leave the grid.
+    height = min(0.075 * np.exp(0.55 * irregularity), 0.2)
+    relative: np.ndarray = length / np.maximum(1.0 + height * waves / waves.std(), 0.4)
     return relative
 
 
@@ -275,7 +278,7 @@ def _diffusion(
     habitats, gland = anatomy.habitats, anatomy.gland
     viable = np.count_nonzero(habitats >= CORE)
     rim = np.count_nonzero(habitats == RIM) / viable
-    contrast = 130.0 + 95.0 * patient["latent_habitat_t2"]
+    contrast = 130.0 + 130.0 * patient["latent_habitat_t2"]
     mean = patient["adc_mean_e6"]
     by_habitat = np.array([0.0, NECROTIC_ADC, mean + rim * contrast, mean - (1.0 - rim) * contrast])
     tissue = 1500.0 + 450.0 * gland
