@@ -44,7 +44,7 @@ def volume_table(
     patient, as ``predictors`` and ``outcome``). One row per Rad-score and selected feature: ``model,
     column, spearman, p, n, p_given_size``; the last is a Rad-score's likelihood-ratio p beside the size.
     """
-    parts = []
+    parts = [pd.DataFrame(columns=VOLUME_COLUMNS)]
     for roi, score in scores.items():
         name = f"signature_{roi}"
         kept = selection[(selection["model"] == name) & selection["step_removed"].isna()]["column"]
@@ -56,7 +56,7 @@ def volume_table(
             *[np.nan] * len(columns),
         ]
         parts.append(table.assign(model=name))
-    return pd.concat(parts, ignore_index=True)[VOLUME_COLUMNS]
+    return joined(parts)[VOLUME_COLUMNS]
 
 
 def _p_given_size(score: pd.Series, size: pd.Series, outcome: pd.Series) -> float:
