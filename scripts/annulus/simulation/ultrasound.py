@@ -129,7 +129,7 @@ def breast_layers(rng: np.random.Generator, grid: Grid) -> np.ndarray:
     level = np.full(grid.shape, FAT) + _ligaments(rng, grid)
     level = np.where(depth > gland, GLAND + 16.0 * lobules, level)
     level = np.where(depth > behind, FAT - 5.0, level)
-    level = np.where(depth > muscle, MUSCLE + 14.0 * _smooth(rng, grid, (0.25, 5.0)), level)
+    level = np.where(depth > muscle, MUSCLE + 9.0 * _smooth(rng, grid, (0.6, 6.0)), level)
     level = np.where(depth < skin, SKIN, level)
     for edge, width in ((muscle, 0.35), (skin, 0.2)):
         level = np.where(np.abs(depth - edge) < width, FASCIA, level)
@@ -236,7 +236,8 @@ def b_mode(
     decibel = level / GREY_PER_DB + RAYLEIGH_OFFSET_DB - lost_db - residual + focus + rng.normal(0.0, 0.7)
     echo = 10.0 ** (decibel / 20.0) * _speckle(rng, grid)
     noise_db = -4.0 + scanner.noise_db + 14.0 * grid.depth / grid.height_mm
-    noise = 10.0 ** (noise_db / 20.0) * _complex_normal(rng, grid)
+    # The receiver passes noise in the same band as echoes.
+    noise = 10.0 ** (noise_db / 20.0) * _speckle(rng, grid)
     envelope = np.abs(echo + noise)
     shown = 20.0 * np.log10(np.maximum(envelope, 1e-6)) + scanner.gain_db
     return np.clip(shown * GREY_PER_DB, 0.0, 255.0)
