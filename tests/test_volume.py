@@ -21,7 +21,7 @@ def cohort(n=200, seed=0):
 
 def rois(*rows):
     columns = ["patient_id", "kind", "timepoint", "voxels", "volume_mm3"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).assign(image_id=[f"i{row}" for row in range(len(rows))])
 
 
 def test_the_size_is_that_of_the_lesion_before_therapy():
@@ -40,6 +40,11 @@ def test_the_size_is_that_of_the_lesion_before_therapy():
 def test_a_node_is_the_lesion_where_no_tumour_is_outlined():
     table = rois(("A", "node", "post_nst", 32, 64.0), ("A", "ring", "post_nst", 5, 5.0))
     assert lesion_size(table, "volume_mm3").to_dict() == {"A": 6.0}
+
+
+def test_a_nodes_cortex_is_a_part_of_it():
+    table = rois(("A", "node", "baseline", 64, 64.0), ("A", "node", "baseline", 16, 16.0))
+    assert lesion_size(table.assign(image_id="i"), "volume_mm3").to_dict() == {"A": 6.0}
 
 
 def test_nobodys_size_depends_on_other_patients():

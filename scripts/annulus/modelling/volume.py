@@ -10,6 +10,7 @@ from scipy import stats
 from annulus.modelling.likelihood import likelihood_ratio_tests
 from annulus.modelling.logistic import NotEstimable
 from annulus.modelling.plan import LESION_SIZE, rad_score
+from annulus.tables import joined
 
 VOLUME_COLUMNS = ["model", "column", "spearman", "p", "n", "p_given_size"]
 

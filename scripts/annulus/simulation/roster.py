@@ -41,7 +41,10 @@ ROSTERS = {
             Picture("rc", "CEM", "rc", "CC", masks=_LESION_AND_BREAST),
         ),
     ),
-    "us_nodal_burden": Roster("USN", (Picture("us", "US", "bmode", masks={"tumour": "tumour"}),)),
+    "us_nodal_burden": Roster(
+        "USN",
+        (Picture("us", "US", "bmode", masks={"tumour": "tumour"}), Picture("doppler", "US", "doppler")),
+    ),
     "us_axilla_post_nst": Roster(
         "NST",
         (

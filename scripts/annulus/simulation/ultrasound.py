@@ -211,18 +211,6 @@ def vessels(rng: np.random.Generator, outline: Outline, grid: Grid, punctate: in
     return flow
 
 
-def adler_grade(punctate: int, long: int) -> int:
-    """Grade colour-Doppler flow 0 to 3 by punctate vessels and vessels as long as the lesion's radius.
-
-    Adler et al., Ultrasound Med Biol 1990;16:553-559.
-    """
-    if long >= 2 or punctate >= 5:
-        return 3
-    if long == 1 or punctate >= 3:
-        return 2
-    return int(punctate > 0)
-
-
 def b_mode(
     rng: np.random.Generator, level: np.ndarray, lost_db: np.ndarray | float, grid: Grid, scanner: Scanner
 ) -> np.ndarray:
