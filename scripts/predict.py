@@ -6,8 +6,8 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.modelling.fitting import predict
 from annulus.modelling.frozen import FrozenModel
+from annulus.modelling.predicting import predict
 from annulus.tables import read_json, write_csv
 
 models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]

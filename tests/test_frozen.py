@@ -18,11 +18,11 @@ from annulus.modelling.fitting import (
     fit_combined_model,
     fit_signature,
     freezing_for,
-    predict,
     read_lower_bounds,
 )
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.pipeline import build_pipeline
+from annulus.modelling.predicting import predict
 from annulus.modelling.threshold import CutOff
 
 FINITE = st.floats(-1e6, 1e6)

@@ -23,13 +23,13 @@ from annulus.modelling.fitting import (
     fit_prespecified_model,
     fit_signature,
     freezing_for,
-    predict,
     variables,
 )
 from annulus.modelling.folds import log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.pipeline import build_pipeline
 from annulus.modelling.plan import LESION_SIZE
+from annulus.modelling.predicting import predict
 from annulus.modelling.signature import cross_fit
 from annulus.modelling.threshold import CutOff, youden
 

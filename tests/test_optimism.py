@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from annulus.modelling.clinical import fit_terms
-from annulus.modelling.combined import probability
 from annulus.modelling.optimism import optimism_rounds, optimism_table, performance, resamples
 from annulus.modelling.pipeline import build_pipeline, build_preparation
+from annulus.modelling.scorers import probability
 
 ROOT = Path(__file__).parents[1]
 ORACLE = ROOT / "tests" / "oracle"

@@ -35,13 +35,13 @@ from annulus.evaluation.sample_size import cox_snell_r2_of_auc, development_size
 from annulus.features.stability import icc
 from annulus.modelling import descent, lasso
 from annulus.modelling.clinical import fit_terms
-from annulus.modelling.combined import probability
 from annulus.modelling.firth import fit_firth
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.harmonisation import Combat
 from annulus.modelling.likelihood import likelihood_ratio_tests, variance_inflation
 from annulus.modelling.logistic import fit_logistic
 from annulus.modelling.optimism import optimism_rounds, optimism_table, performance
+from annulus.modelling.scorers import probability
 from annulus.modelling.threshold import youden
 
 ROOT = Path(__file__).parents[1]

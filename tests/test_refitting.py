@@ -6,7 +6,6 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from annulus.cohort.dictionary import columns_of
-from annulus.modelling.combined import probability
 from annulus.modelling.fitting import (
     Training,
     fit_clinical_model,
@@ -26,6 +25,7 @@ from annulus.modelling.refitting import (
     split_rounds,
     task_plan,
 )
+from annulus.modelling.scorers import probability
 
 SIGNATURE = {
     "steps": ["impute", "variance", "scale"],

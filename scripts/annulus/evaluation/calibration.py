@@ -18,6 +18,7 @@ from skmisc.loess import loess
 
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.predictions import refuse_missing
+from annulus.evaluation.smoothing import why_no_loess
 from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
 
 CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "smoother"]
@@ -25,9 +26,6 @@ CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "
 logger = logging.getLogger(__name__)
 
 SlopeInterval = Literal["Wald", "profile"]
-
-# Our choice: a flexible curve through fewer patients of either outcome shows noise.
-LEAST_FOR_LOESS = 50
 
 
 @dataclass(frozen=True)
@@ -167,18 +165,6 @@ def calibration_curves(outcome: np.ndarray, probability: np.ndarray, level: floa
             # Many tied predictions leave the local regression without enough distinct neighbours.
             logger.info("no loess curve: %s", error)
     return pd.concat(curves, ignore_index=True)
-
-
-def why_no_loess(outcome: np.ndarray, probability: np.ndarray) -> str:
-    """Say why these patients get no flexible calibration curve; empty where they do."""
-    y = np.asarray(outcome, dtype=bool)
-    fewer = int(min(y.sum(), (~y).sum()))
-    if fewer < LEAST_FOR_LOESS:
-        return f"no smooth curve: {fewer} patients of the rarer outcome where {LEAST_FOR_LOESS} are needed"
-    values = len(np.unique(probability))
-    if values <= 10:
-        return f"no smooth curve: the model gives only {values} different probabilities"
-    return ""
 
 
 def _scaled_brier(brier: float, prevalence: float) -> Interval:

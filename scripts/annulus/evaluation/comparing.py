@@ -1,6 +1,6 @@
 """Differences in AUC: between models in the same patients, and of one model between cohorts."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -23,7 +23,7 @@ PAIRED = "paired DeLong"
 UNPAIRED = "unpaired DeLong"
 LIKELIHOOD_RATIO = "likelihood ratio"
 ONE_OUTCOME = "only one outcome is present"
-NOT_HELD_OUT = "no cohort was held out"
+NOT_HELD_OUT = "no cohort was held out: of out-of-fold predictions, so approximate"
 NO_TEST = "no test: the variance of the difference is 0 or not defined"
 
 
@@ -43,7 +43,8 @@ def comparisons(
 
     Models that share terms are nested in the training data, where the test does not hold
     (Demler et al., Stat Med 2012;31:2577-2587). ``declared`` pairs come first, in their order, also where
-    they cannot be tested; ``p_holm`` adjusts their p-values over all declared pairs and cohorts. Other
+    they cannot be tested; where no cohort was held out, out-of-fold predictions are compared, whose folds
+    have models of their own. ``p_holm`` adjusts their p-values over all declared pairs and cohorts. Other
     pairs of ``models``, and all differences between cohorts, are exploratory.
     """
     table = known(predictions)
@@ -54,17 +55,8 @@ def comparisons(
             {"cohort": cohort, **row} for row in _paired(group, pairs_of(models, declared, group["model"]))
         ]
     if held_out.empty:
-        rows += [
-            {
-                "model_a": a,
-                "model_b": b,
-                "metric": "auc",
-                "declared": 1,
-                "method": PAIRED,
-                "note": NOT_HELD_OUT,
-            }
-            for a, b in declared
-        ]
+        pairs = pairs_of(models, declared, table["model"])
+        rows += [{"cohort": "train", **row, "note": _out_of_fold(row)} for row in _paired(table, pairs)]
     rows += _between_cohorts(held_out, models)
     found = pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS)
     tested = found.index[found["declared"] == 1]
@@ -104,6 +96,10 @@ def nested_model_tests(models: Sequence[FrozenModel], synthetic: bool) -> pd.Dat
             }
         )
     return pd.DataFrame(rows).reindex(columns=COMPARISON_COLUMNS).assign(synthetic=int(synthetic))
+
+
+def _out_of_fold(row: Mapping[str, object]) -> str:
+    return "; ".join(filter(None, (str(row["note"]), NOT_HELD_OUT)))
 
 
 def _caveats(smaller: str, terms: Collection[str], freedom: int) -> str:

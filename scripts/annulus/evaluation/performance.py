@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from annulus.evaluation.calibration import CURVE_COLUMNS as CALIBRATION_COLUMNS
-from annulus.evaluation.calibration import calibration, calibration_curves, why_no_loess
+from annulus.evaluation.calibration import calibration, calibration_curves
+from annulus.evaluation.smoothing import why_no_loess
 from annulus.evaluation.calibration_error import Smoother, calibration_errors, ici_interval, spiegelhalter
 from annulus.evaluation.classification import ProportionInterval, classification
 from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS

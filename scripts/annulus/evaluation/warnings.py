@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from annulus.evaluation.calibration import LEAST_FOR_LOESS
+from annulus.evaluation.smoothing import LEAST_FOR_LOESS
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.sample_size import DevelopmentSize, ExpectedWidths
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from annulus.evaluation.calibration import why_no_loess
+from annulus.evaluation.smoothing import why_no_loess
 from annulus.evaluation.predictions import known
 from annulus.figures.style import GREY, cohort_title, colours, model_title, panels
 

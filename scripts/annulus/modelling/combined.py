@@ -132,12 +132,6 @@ def out_of_fold_clinical(
     return over_folds(outcome, outer_folds, predict)
 
 
-def probability(linear_predictor: np.ndarray | pd.Series) -> np.ndarray:
-    """Turn linear predictors into probabilities."""
-    p: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(linear_predictor, dtype=float)))
-    return p
-
-
 def over_folds(
     outcome: pd.Series,
     outer_folds: Sequence[Split],

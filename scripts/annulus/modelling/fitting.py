@@ -20,7 +20,6 @@ from annulus.modelling.combined import (
     out_of_fold,
     out_of_fold_clinical,
     own_scores,
-    probability,
 )
 from annulus.modelling.folds import Split, centre_folds, log_odds, stratified_folds
 from annulus.modelling.frozen import FrozenModel, Linear
@@ -30,6 +29,7 @@ from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS, multivariable_rows
 from annulus.modelling.penalised import PenalisedLogistic
 from annulus.modelling.pipeline import build_pipeline, choice_table, chosen_estimator, selection_table
 from annulus.modelling.plan import carried_columns
+from annulus.modelling.scorers import probability
 from annulus.modelling.signature import cross_fit
 from annulus.modelling.split import LEFT_OUT
 from annulus.modelling.steps import lower_bounds
@@ -267,28 +267,6 @@ def fit_combined_model(
     frozen, table = _freeze(model, linear.of(apparent), overall, training, apparent, freezing)
     odds_ratios = multivariable_rows(found.terms, y, "Rad-scores are cross-fitted").assign(model=name)
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
-
-
-def predict(models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str) -> pd.DataFrame:
-    """Score a cohort with every model that there is."""
-    columns: Mapping[str, Column] = columns_of("participants")
-    parts = []
-    for model in models:
-        if model.linear is None:
-            continue
-        scores = model.score(predictors, columns)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "patient_id": predictors["patient_id"],
-                    "cohort": cohort,
-                    "model": model.name,
-                    "linear_predictor": scores,
-                    "probability": probability(scores),
-                }
-            )
-        )
-    return pd.concat(parts, ignore_index=True)
 
 
 def _fit_variables(

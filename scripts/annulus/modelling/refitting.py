@@ -17,7 +17,8 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from annulus.clinical.encoding import encode
 from annulus.cohort.dictionary import columns_of
 from annulus.modelling.clinical import ClinicalModel, fit_backward, fit_prespecified
-from annulus.modelling.combined import fit_combined, probability
+from annulus.modelling.combined import fit_combined
+from annulus.modelling.scorers import probability
 from annulus.modelling.estimator import Estimator
 from annulus.modelling.fitting import Training, prespecified_variables, signature_columns, variables
 from annulus.modelling.folds import Split, centre_folds, log_odds, patient_folds

@@ -167,3 +167,9 @@ class Trees:
             scale=content["scale"],
             before=tuple(map(step_from_json, content["before"])),
         )
+
+
+def probability(linear_predictor: np.ndarray | pd.Series) -> np.ndarray:
+    """Turn linear predictors into probabilities."""
+    p: np.ndarray = 1.0 / (1.0 + np.exp(-np.asarray(linear_predictor, dtype=float)))
+    return p

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-from annulus.evaluation.calibration import LEAST_FOR_LOESS
+from annulus.evaluation.smoothing import LEAST_FOR_LOESS
 from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.leak_screen import SCREENS
 from annulus.evaluation.performance import OUT_OF_FOLD
