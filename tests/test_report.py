@@ -178,7 +178,7 @@ def sorted_patients():
     )
 
 
-def page(design, tables, synthetic=True, figures=None, **more):
+def page(design, tables, synthetic=True, figures=None, pathways=None, **more):
     empty = pd.DataFrame(columns=["roi", "kind", "code", "action", "patient_id", "message", "dice"])
     shared = dict.fromkeys(
         ("problems", "flow", "findings", "agreement", "rois", "failures", "published"), empty
@@ -199,6 +199,7 @@ def page(design, tables, synthetic=True, figures=None, **more):
         tables=shared,
         task_tables={TASK: tables},
         cascades=cascades,
+        pathways=pathways or {},
         figures={TASK: [], "burden": [], **(figures or {})},
         split_sha256="0123abcd",
         gallery="",
@@ -369,7 +370,7 @@ def test_figures_of_the_whole_study_stand_before_those_of_tasks(design, tables, 
     plt.figure().savefig(path)
     plt.close("all")
     figures = {"study": [("cluster_validity", path)], TASK: [("coefficients", path)]}
-    html = page(design, tables, figures)
+    html = page(design, tables, figures=figures)
     first, second = html.index('id="study-cluster_validity"'), html.index(f'id="{TASK}-coefficients"')
     assert first < html.index(f'<h2 id="{TASK}">') < second
     assert "Calinski-Harabasz index was chosen" in html and "figures/study/cluster_validity.csv" in html

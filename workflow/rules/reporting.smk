@@ -49,6 +49,8 @@ rule write_report:
         repeated_splits=task_files("repeated_splits"),
         volume=task_files("volume"),
         cascades=cascade_files("performance"),
+        pathways=pathway_files("performance"),
+        pathway_patients=pathway_files("patients"),
         centres=task_files("centres") if "centre" in DESIGN else [],
         centre_prediction=centre_files(),
         leak_screen=task_files("leak_screen") if IMAGED else [],

@@ -18,6 +18,7 @@ from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
 from annulus.reporting.comparisons import assumption_rows, published_rows, table_one_parts
+from annulus.reporting.pathways import pathway_parts
 from annulus.reporting.numbers import number, p_value, with_interval
 from annulus.tables import read_csv
 
@@ -144,6 +145,7 @@ class Study:
     tables: Mapping[str, pd.DataFrame]
     task_tables: Mapping[str, Mapping[str, pd.DataFrame]]
     cascades: Mapping[str, pd.DataFrame]
+    pathways: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]
     figures: Mapping[str, Sequence[tuple[str, str]]]
     split_sha256: str
     gallery: str
@@ -184,6 +186,15 @@ def study_of(inputs: Any, params: Any) -> Study:
             name: read_csv(path)
             for name, path in zip(params.design["cascades"], _listed(inputs["cascades"]), strict=True)
         },
+        pathways={
+            name: (read_csv(patients), read_csv(performance))
+            for name, patients, performance in zip(
+                params.design["pathways"],
+                _listed(inputs["pathway_patients"]),
+                _listed(inputs["pathways"]),
+                strict=True,
+            )
+        },
         figures={
             name: [(figure, paths[(name, f"{figure}.png")]) for figure in figures]
             for name, figures in params.figures.items()
@@ -209,6 +220,10 @@ def render(study: Study) -> str:
         imaging=_imaging(study.tables) if study.design["images"] else None,
         warnings=study.tables["problems"].fillna("").to_dict("records"),
         cascades={name: _cascade(study, name) for name in study.cascades},
+        pathways={
+            name: pathway_parts(name, study.design["pathways"][name], *tables)
+            for name, tables in study.pathways.items()
+        },
         study_figures=_figures(study, WHOLE_STUDY) if WHOLE_STUDY in study.figures else [],
         centre_prediction=_centre_prediction_rows(study.tables),
         published=published_rows(study.tables["published"]),
