@@ -18,7 +18,8 @@ def flowchart_figure(flow: pd.DataFrame) -> Figure:
     steps = flow[flow["cohort"] == "all"].reset_index(drop=True)
     cohorts = flow[flow["cohort"] != "all"].reset_index(drop=True)
     left = steps[steps["n_out"] < steps["n_in"]].reset_index(drop=True)
-    figure, (axis,) = panels(1, max(7.0, 2.4 * len(cohorts)), 1.25 * (len(left) + 2))
+    tasks = max((str(reason).count(";") + 1 for reason in cohorts["reason"]), default=1)
+    figure, (axis,) = panels(1, max(7.0, 2.4 * len(cohorts)), 1.25 * (len(left) + 2) + 0.15 * tasks)
     height = float(len(left) + 1)
     _box(axis, 0.5, height, f"Patients in the participants table\nn = {steps.iloc[0]['n_in']}")
     for step in left.itertuples():
@@ -34,11 +35,16 @@ def flowchart_figure(flow: pd.DataFrame) -> Figure:
         _arrow(axis, (0.5, height), (place, height - 1.0))
         _box(
             axis, place, height - 1.0,
-            f"{cohort_title(str(cohort.cohort))}\nn = {cohort.n_out}\n{cohort.reason}",
+            f"{cohort_title(str(cohort.cohort))}\nn = {cohort.n_out}\n{_by_task(str(cohort.reason))}",
         )  # fmt: skip
     axis.set(xlim=(0.0, 1.05), ylim=(height - 1.55, len(left) + 1.5))
     axis.set_axis_off()
     return figure
+
+
+def _by_task(events: str) -> str:
+    """Put the events of every task on a line of their own."""
+    return "\n".join(part.strip().replace("_", " ") for part in events.split(";"))
 
 
 def _box(axis: Axes, x: float, y: float, text: str) -> None:

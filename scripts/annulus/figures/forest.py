@@ -103,7 +103,7 @@ def _panel(axis: Axes, part: pd.DataFrame) -> None:
 
 def _draw_level(axis: Axes, height: int, row: Mapping[str, Any], largest: float) -> None:
     whole = row["variable"] == OVERALL
-    level = "" if pd.isna(row["level"]) else level_title(str(row["level"]))
+    level = "" if pd.isna(row["level"]) else level_title(str(row["level"]), str(row["variable"]))
     write_beside(axis, LABEL, height, "All patients" if whole else f"    {level}")
     write_beside(axis, COUNTS, height, f"{int(row['n'])} ({int(row['events'])})")
     if pd.isna(row["auc"]):

@@ -69,10 +69,15 @@ MODEL_TITLES = {
 def model_title(model: str) -> str:
     """Write a model's name as a reader expects it."""
     if model.startswith("signature_"):
-        return f"{model.removeprefix('signature_').upper()} signature"
+        return _capitalised(f"{region_title(model.removeprefix('signature_'))} signature")
     if model in MODEL_TITLES:
         return MODEL_TITLES[model]
     return model.replace("_", " ").capitalize()
+
+
+def region_title(roi: str) -> str:
+    """Write a region's short name: abbreviations in capitals (ITR, PTR5), words as they are (habitats)."""
+    return roi.upper() if len(roi) <= 3 or any(letter.isdigit() for letter in roi) else roi
 
 
 def variable_title(variable: str) -> str:
@@ -86,15 +91,18 @@ def variable_title(variable: str) -> str:
 def term_title(term: str) -> str:
     """Write a term of a model as a reader expects it: a Rad-score, a variable or a variable's level."""
     if term.startswith("radscore_"):
-        return f"Rad-score {term.removeprefix('radscore_').upper()}"
+        return f"Rad-score {region_title(term.removeprefix('radscore_'))}"
     if term == LESION_SIZE:
         return "Lesion size, per doubling"
     variable, _, level = term.partition("[")
     return f"{variable_title(variable)}{': ' + level_title(level.rstrip(']')) if level else ''}"
 
 
-def level_title(level: str) -> str:
-    """Write a level of a variable as words."""
+def level_title(level: str, variable: str = "") -> str:
+    """Write a level of a variable as words; of a variable that is true or false, yes or no."""
+    column = columns_of("participants").get(variable)
+    if column is not None and column.type == "boolean":
+        return {"0": "no", "1": "yes"}.get(level, level)
     return level.replace("_", " ")
 
 
@@ -120,6 +128,10 @@ def write_beside(axis: Axes, x: float, y: float, text: str, **style: Any) -> Non
     axis.text(
         x, y, text, transform=axis.get_yaxis_transform(), va="center", fontsize=8, clip_on=False, **style
     )
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def colours(models: list[str]) -> dict[str, str]:
@@ -150,11 +162,11 @@ def panels(count: int, width: float = 3.4, height: float = 3.4) -> tuple[Figure,
 def save(figure: Figure, paths: Mapping[str, str], table: pd.DataFrame, synthetic: bool) -> None:
     """Write a figure's PDF, PNG and CSV (keys ``pdf``, ``png``, ``csv``), and close it.
 
-    SYNTHETIC is written across figures of simulated patients. The same figure gives the same bytes.
+    SYNTHETIC is written above figures of simulated patients. The same figure gives the same bytes.
     """
     if synthetic:
         figure.text(
-            0.995, 0.995, "SYNTHETIC", ha="right", va="top", fontsize=8, color="#B00020",
+            0.995, 1.0, "SYNTHETIC", ha="right", va="bottom", fontsize=8, color="#B00020",
             fontweight="bold",
         )  # fmt: skip
     for kind, undated in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):

@@ -1,0 +1,130 @@
+"""The shipped designs, from SYNTHETIC patients to their published numbers, at reduced size."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, copy_project, planned_jobs, run
+
+from annulus.tables import read_csv
+
+SIMULATED = ("us_nodal_burden", "cem_her2", "mri_habitat_her2", "us_axilla_post_nst", "kaiser_us_alnm")
+QUICK = ("resamples=2", "repeated_splits=2")
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    return run([sys.executable, "-m", "snakemake", *arguments], folder)
+
+
+def ran(folder: Path, study: str, config: tuple[str, ...], targets: tuple[str, ...]) -> Path:
+    """Run a shipped study, or some of its files, in a copy of the project; returns its results."""
+    copy_project(folder)
+    results = Path("results", study)
+    paths = [str(results / target) for target in targets]
+    snakemake(folder, "--cores", "1", "--config", f"study={study}", *QUICK, *config, "--", *paths)
+    return folder / results
+
+
+def published_of(study: str) -> list[dict]:
+    return yaml.safe_load((ROOT / f"config/studies/{study}.yaml").read_text())["published"]
+
+
+def refuse_gaps(results: Path, study: str) -> pd.DataFrame:
+    """Every published number stands in the table, with ours or with why there is none."""
+    table = read_csv(results / "published.csv")
+    numbers = published_of(study)
+    assert [*table["published"]] == [number["published"] for number in numbers]
+    assert (table["synthetic"] == 1).all()
+    assert (table["here"].notna() | table["note"].notna()).all()
+    return table
+
+
+def test_the_five_studies_are_one_target(tmp_path):
+    copy_project(tmp_path)
+    text = snakemake(tmp_path, "-n", "--quiet", "rules", "--config", "patients=60", "--", "all_studies")
+    jobs = planned_jobs(text)
+    for study in SIMULATED:
+        assert jobs[f"{study}_write_report"] == jobs[f"{study}_compare_with_published"] == 1
+    assert "kaiser_us_alnm_extract_features" not in jobs
+    assert jobs["us_axilla_post_nst_run_pathway"] == jobs["us_nodal_burden_run_cascade"] == 1
+    assert jobs["mri_habitat_her2_fit_habitats"] == jobs["all_studies"] == 1
+
+
+def test_the_kaiser_study_runs_from_its_table_to_its_report(tmp_path):
+    results = ran(tmp_path, "kaiser_us_alnm", (), ("report/report.html",))
+    table = refuse_gaps(results, "kaiser_us_alnm")
+    assert table["here"].notna().all()
+    assert set(table.loc[table["metric"] == "odds_ratio", "term"]) == {
+        "tumor_gt_20mm", "us_microcalcification", "us_convergence_sign", "kaiser_ge6",
+    }  # fmt: skip
+    html = (results / "report/report.html").read_text()
+    assert "SYNTHETIC" in html and "not a medical device" in html
+    people = read_csv(results / "cohort/participants.csv")
+    root_or_washout = (people["mri_root_sign"] == 1) | (
+        (people["mri_curve"] == "washout") & (people["mri_internal_enh"] == "heterogeneous")
+    )
+    assert (people["kaiser_ge6"] == root_or_washout.astype(int)).all()
+    compared = read_csv(results / "tasks/alnm/comparisons.csv").set_index(["model_a", "model_b"])
+    assert "out-of-fold" in compared.loc[("combined", "kaiser"), "note"].iloc[0]
+
+
+def test_without_signal_no_model_of_the_ultrasound_study_finds_any(tmp_path):
+    results = ran(
+        tmp_path,
+        "us_nodal_burden",
+        ("patients=180", "null=true"),
+        ("tasks/level1/predictions.csv", "simulation/bayes.csv"),
+    )
+    predictions = read_csv(results / "tasks/level1/predictions.csv")
+    test = predictions[predictions["cohort"] == "internal_test"]
+    for model, group in test.groupby("model"):
+        ranks = group["linear_predictor"].rank()
+        events, others = int(group["y"].sum()), int((1 - group["y"]).sum())
+        area = (ranks[group["y"] == 1].sum() - events * (events + 1) / 2) / (events * others)
+        standard_error = ((events + others + 1) / (12 * events * others)) ** 0.5
+        assert abs(area - 0.5) < 3 * standard_error, model
+
+
+def test_the_axilla_is_followed_from_before_to_after_therapy(tmp_path):
+    results = ran(
+        tmp_path,
+        "us_axilla_post_nst",
+        ("patients=140",),
+        (
+            "pathways/axilla/performance.csv",
+            "split/train/predictors.parquet",
+            "models/residual/signature_cortexdelta/model.json",
+        ),
+    )
+    predictors = pd.read_parquet(results / "split/train/predictors.parquet").set_index("patient_id")
+    features = pd.read_parquet(results / "features/features.parquet").set_index(["patient_id", "timepoint"])
+    name = "original_firstorder_Mean"
+    change = predictors[f"us_cortexdelta_{name}"].dropna()
+    before, after = (
+        features[f"us_cortex_{name}"].xs(time, level="timepoint") for time in ("baseline", "post_nst")
+    )
+    expected = (after - before).loc[change.index]
+    assert len(change) > 50
+    assert (change - expected).abs().max() == 0
+    people = read_csv(results / "cohort/participants.csv").set_index("patient_id").loc[predictors.index]
+    unseen = people.index[people["aln_visible_post"] == 0]
+    assert len(unseen) > 5
+    assert predictors.loc[unseen, [f"us_cortexpost_{name}", f"us_cortexdelta_{name}"]].isna().all().all()
+    assert predictors.loc[unseen, f"us_cortexpre_{name}"].notna().all()
+    patients = read_csv(results / "pathways/axilla/patients.csv")
+    assert {"during_therapy", "initially_node_negative"} <= set(patients["not_applicable"].dropna())
+    assert set(patients["class"].dropna()) == {
+        "suspicious", "limited_or_discordant", "indeterminate", "normal",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", SIMULATED)
+def test_a_study_runs_to_its_report_and_every_published_number(tmp_path, study):
+    patients = () if study == "kaiser_us_alnm" else ("patients=150",)
+    results = ran(tmp_path, study, patients, ("report/report.html", "published.csv", "assumptions.csv"))
+    refuse_gaps(results, study)
+    html = (results / "report/report.html").read_text()
+    assert "SYNTHETIC" in html and "not a medical device" in html
