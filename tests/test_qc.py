@@ -814,3 +814,24 @@ def test_the_outline_of_the_leak_screen_and_that_of_regions_are_one(tmp_path):
     outlines = Outlines.read(masks[masks["mask_file"] != ""], tmp_path)
     assert outlines.lesion == "2"
     assert report.frames[0]["outline_area"] == pytest.approx(outlines.masks["tumour"].sum() * 0.5 * 0.4)
+
+
+def test_a_hilum_may_be_empty_and_a_node_may_not(check):
+    gone = check(square() * 0, role="node_hilum")
+    assert (gone.decision, gone.voxels, gone.reasons) == ("pass", 0, ())
+    assert not gone.mask.any()
+    assert check(square(), role="node_hilum").voxels == 80
+    assert check(square() * 0, role="node").reasons == ("empty_mask",)
+
+
+def test_the_cortex_of_a_node_without_hilum_is_the_whole_node(tmp_path):
+    image, node = write(tmp_path / "image.nrrd", NOISE), square()
+    files = {
+        role: write(tmp_path / f"{role}.nrrd", node * (role == "node")) for role in ("node", "node_hilum")
+    }
+    kept_masks = tmp_path / "kept"
+    _, report = checked([row(image, file, role=role) for role, file in files.items()], folder=kept_masks)
+    masks = pd.DataFrame(report.masks)
+    outlines = Outlines.read(masks, kept_masks, "node")
+    assert np.array_equal(outlines.masks["node_cortex"], node > 0)
+    assert Outlines.read(masks[masks["mask_role"] == "node_hilum"], kept_masks, "node") is None

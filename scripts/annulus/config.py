@@ -159,7 +159,13 @@ def problems(content: Settings, schema: Settings) -> list[str]:
 
 
 def _design(config: Settings, folders: Folders) -> Settings:
-    overrides = {key: value for key, value in config.items() if key != "study"}
+    # Snakemake leaves true and false of --config as words.
+    words = {"true": True, "false": False}
+    overrides = {
+        key: words.get(value, value) if isinstance(value, str) else value
+        for key, value in config.items()
+        if key != "study"
+    }
     if "tasks" in overrides:
         return overrides
     if "study" not in config:

@@ -57,8 +57,10 @@ Row = Mapping[str, str]
 
 TISSUE_ROLE = "breast"
 TUMOUR_ROLES = ("tumour",)
-NODE_ROLES = ("node", "node_cortex", "node_hilum")
-LESION_ROLES = (*TUMOUR_ROLES, *NODE_ROLES)
+HILUM_ROLE = "node_hilum"
+NODE_ROLES = ("node", "node_cortex", HILUM_ROLE)
+# A hilum is a part that some nodes have lost: there is no lesion in it alone.
+LESION_ROLES = (*TUMOUR_ROLES, "node", "node_cortex")
 ROLES_OF = {"tumour": TUMOUR_ROLES, "node": NODE_ROLES}
 
 # One image of one patient; its rows differ in what their masks outline.
@@ -189,11 +191,12 @@ def chosen_outlines(rows: pd.DataFrame, lesion: str) -> pd.DataFrame:
 
     ``rows`` are the image's usable rows of ``qc/masks.csv``; ``lesion`` says whether the image is about a
     tumour or a node. Of several raters the first by name counts, of several lesions the largest comes
-    first (of equals the first name), and a hilum after everything else.
+    first (of equals the first name), and a hilum after everything else; without its node it does not count.
     """
     own = rows[rows["mask_role"].isin(ROLES_OF.get(lesion, ()))]
+    own = own[own["lesion"].isin(own.loc[own["mask_role"] != HILUM_ROLE, "lesion"])]
     first = own.sort_values(["rater", "lesion", "mask_role"]).drop_duplicates(["mask_role", "lesion"])
-    order = pd.DataFrame({"whole": first["mask_role"] != "node_hilum", "voxels": first["voxels"]})
+    order = pd.DataFrame({"whole": first["mask_role"] != HILUM_ROLE, "voxels": first["voxels"]})
     return first.loc[order.sort_values(["whole", "voxels"], ascending=False).index]
 
 
@@ -222,7 +225,10 @@ class Subject:
         return self.check_mask(mask, row["mask_role"]), mask.sha256
 
     def check_mask(self, mask: Image, role: str) -> Checked:
-        """Check one mask that could be read; a breast mask must only lie on the image and not be empty."""
+        """Check one mask that could be read.
+
+        A breast mask must only lie on the image and not be empty, and a hilum may be: it is then gone.
+        """
         findings = list(self.findings)
         measures: dict[str, float | int | None] = {"image_mask_same_grid": 1}
         if not same_grid(mask, self.image):
@@ -236,6 +242,8 @@ class Subject:
         if not (np.isfinite(values.min()) and np.isfinite(values.max())):
             findings.append(self.policy.found("not_finite", "The mask holds values that are not finite."))
             return Checked(tuple(findings), measures)
+        if role == HILUM_ROLE:
+            return self._part(findings, measures, values != 0)
         if not values.any():
             findings.append(self.policy.found("empty_mask", "The mask has no voxel that is set."))
             return Checked(tuple(findings), measures)
@@ -251,6 +259,15 @@ class Subject:
         self._grey_levels(lesion)
         self._filter_reach(lesion)
         return self._measured([*findings, *lesion.findings], measures | lesion.measures, lesion.cut)
+
+    def _part(
+        self, findings: list[Finding], measures: dict[str, float | int | None], inside: np.ndarray
+    ) -> Checked:
+        voxels = int(inside.sum())
+        known = self.image.spacing_source != "unknown"
+        size = voxels * float(np.prod(self.image.spacing)) if known else None
+        mask = on_grid_of(inside, self.image)
+        return Checked(tuple(findings), measures | {"voxels": voxels, "volume_mm3": size}, mask)
 
     def _measured(
         self, findings: list[Finding], measures: dict[str, float | int | None], cut: Cut

@@ -305,12 +305,16 @@ def _performance_rows(performance: pd.DataFrame, metrics: Mapping[str, str]) -> 
                 "events": int(first["events"]),
                 "absent": absent,
                 "values": [
-                    with_interval(by_metric.loc[metric]) if metric in by_metric.index else "–"
+                    _measured(metric, by_metric.loc[metric]) if metric in by_metric.index else "–"
                     for metric in metrics
                 ],
             }
         )
     return rows
+
+
+def _measured(metric: str, row: pd.Series) -> str:
+    return p_value(row["estimate"]) if metric == "spiegelhalter_p" else with_interval(row)
 
 
 def _at_risks(performance: pd.DataFrame, risks: Sequence[float]) -> list[dict[str, Any]]:

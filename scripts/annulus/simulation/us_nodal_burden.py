@@ -27,7 +27,7 @@ SHARES = {"none": 0.57, "low": 0.25, "high": 0.18}
 # Separations that would give the published AUCs, and what is lost between score and feature.
 LEVEL_1 = 1.14
 LEVEL_2_BY_KI67 = {"low": 1.29, "high": 0.66}
-EXTRACTION_LOSS = 1.25
+EXTRACTION_LOSS = {"level1": 1.10, "level2": 1.25}
 KI67_CUT = 20.0
 
 KI67_MEDIAN = {"none": 22.0, "low": 28.0, "high": 34.0}
@@ -173,8 +173,8 @@ def latent_means(burden: str, ki67_pct: float, shares: Mapping[str, float]) -> n
     little about level 1.
     """
     positive = shares["low"] + shares["high"]
-    level_1 = EXTRACTION_LOSS * LEVEL_1 * ((burden != "none") - positive)
-    separation = EXTRACTION_LOSS * LEVEL_2_BY_KI67["low" if ki67_pct < KI67_CUT else "high"]
+    level_1 = EXTRACTION_LOSS["level1"] * LEVEL_1 * ((burden != "none") - positive)
+    separation = EXTRACTION_LOSS["level2"] * LEVEL_2_BY_KI67["low" if ki67_pct < KI67_CUT else "high"]
     above = {"none": 0.0, "low": -shares["high"] / positive, "high": shares["low"] / positive}
     return np.array([level_1, separation * above[burden]])
 
