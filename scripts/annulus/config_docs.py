@@ -90,7 +90,9 @@ tasks:
 ```
 
 `uv run snakemake --cores all --configfile my_study.yaml` runs it. Tables with other column names are
-mapped in the cohort file; `cohorts/bus_bra.yaml` does so.
+mapped in the cohort file; `cohorts/bus_bra.yaml` does so. A study of clinical variables alone has neither
+images nor regions, and its cohort no image table (`studies/kaiser_us_alnm.yaml`). Patients imaged before and
+after therapy have two rows per image, told apart by timepoint (`studies/us_axilla_post_nst.yaml`).
 """
 
 
