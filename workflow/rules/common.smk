@@ -19,10 +19,9 @@ from annulus.clinical.derived import Instruments, derive
 from annulus.cohort import checks, files, listing, sources
 from annulus.cohort.dictionary import columns_of
 from annulus.config import Folders, load
-from annulus.config import models_of as planned_models
-from annulus.config import prespecified_models
 from annulus.errors import StudyError
 from annulus.evaluation import plan as evaluation_plan
+from annulus.modelling import plan as planned
 from annulus.modelling.plan import PRESPECIFIED, carried_columns, step_names, step_settings
 from annulus.simulation import roster
 
@@ -311,7 +310,7 @@ def region_kinds(image):
 
 def models_of(task):
     """Return a task's models, in the order of tables and figures."""
-    return planned_models(TASKS[task], IMAGED)
+    return planned.models_of(TASKS[task], IMAGED)
 
 
 def shown_models(task):
@@ -323,7 +322,7 @@ def refitted_plan(wildcards):
     """Return what of a task's settings a refit of all its models needs."""
     keys = ("signatures", "signature", "clinical", "combined", "outer_folds")
     settings = {key: TASKS[wildcards.task][key] for key in keys}
-    return {**settings, "prespecified": prespecified_models(TASKS[wildcards.task], IMAGED)}
+    return {**settings, "prespecified": planned.prespecified_models(TASKS[wildcards.task], IMAGED)}
 
 
 def batch_files(wildcards, kind, count):

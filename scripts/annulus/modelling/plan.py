@@ -23,6 +23,23 @@ def rad_score(roi: str) -> str:
     return f"radscore_{roi}"
 
 
+def models_of(plan: Mapping[str, Any], imaged: bool) -> list[str]:
+    """Name a task's models, in the order of tables and figures; ``imaged`` is whether there are images."""
+    return [
+        *(f"signature_{roi}" for roi in plan["signatures"]),
+        *(["clinical"] if plan["clinical"]["candidates"] else []),
+        *prespecified_models(plan, imaged),
+        *plan["combined"],
+    ]
+
+
+def prespecified_models(plan: Mapping[str, Any], imaged: bool) -> list[str]:
+    """Name a task's models without selection: of all clinical candidates, of the lesion's size, of both."""
+    needs = {"clinical_full": (True, False), "volume": (False, True), "size_clinical": (True, True)}
+    has = (bool(plan["clinical"]["candidates"]), imaged)
+    return [name for name in PRESPECIFIED if all(h or not n for h, n in zip(has, needs[name], strict=True))]
+
+
 def named(entry: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return name and settings of a step or model, given as a name or as one name with its settings."""
     if isinstance(entry, str):
