@@ -18,7 +18,7 @@ participants, problems = check_cohort(
     file,
     params.participants,
     None if params.images is None else table_file(params.folder, params.images),
-    params.images,
+    params.images if params.imaged else None,
     params.folder,
     params.needed,
 )

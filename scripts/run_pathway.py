@@ -4,15 +4,13 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.clinical.derived import Instruments
 from annulus.evaluation.pathway import pathway_performance, run_axilla_pathway
-from annulus.tables import as_given, read_csv, read_text_csv, write_csv
+from annulus.tables import read_csv, read_text_csv, write_csv
 
 inputs, params = snakemake.input, snakemake.params
 participants = read_text_csv(inputs.participants)
-patients = run_axilla_pathway(participants, read_csv(inputs.split), Instruments(**params.instruments))
-rows = patients.assign(synthetic=int(params.synthetic)).to_dict("records")
-write_csv(snakemake.output.patients, as_given(rows))
+patients = run_axilla_pathway(participants, read_csv(inputs.split), params.cut_mm)
+write_csv(snakemake.output.patients, patients.assign(synthetic=int(params.synthetic)))
 name = snakemake.wildcards.pathway
 table = pathway_performance(patients, participants, name, params.pathway, params.synthetic)
 write_csv(snakemake.output.performance, table)

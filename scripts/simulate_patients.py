@@ -12,5 +12,5 @@ participants, truth = simulate_cohort(
     params.simulator, params.cohorts, params.shares, params.null, params.defects, params.seed
 )
 write_csv(output.participants, participants)
-write_csv(output.truth, truth)
-write_csv(output.bayes, truth_by_cohort(participants, truth))
+write_csv(output.truth, truth.assign(synthetic=1))
+write_csv(output.bayes, truth_by_cohort(participants, truth).assign(synthetic=1))

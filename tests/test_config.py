@@ -250,7 +250,13 @@ def test_pathways_that_refer_to_nothing_are_refused(refused, design, name, chang
 @pytest.mark.parametrize(
     ("outcome", "predictor", "shared"),
     [
-        ("her2_category", "molecular_subtype", "her2_category, her2_ihc"),
+        (
+            "her2_category",
+            "molecular_subtype",
+            "her2_category, her2_copy_number, her2_ihc, her2_ish, her2_ish_ratio",
+        ),
+        ("nodal_burden", "pn_stage", "what only surgery tells"),
+        ("residual_nodal_disease", "breast_pcr", "what only surgery tells"),
         ("her2_category", "her2_ihc", "her2_ihc"),
         ("aln_metastasis", "nodal_burden", "n_nodes_positive"),
         ("aln_metastasis", "n_nodes_positive", "n_nodes_positive"),
@@ -265,6 +271,55 @@ def test_a_predictor_that_rests_on_the_outcomes_own_columns_is_refused(
     text = refused(design)
     assert f"clinical.candidates: {predictor} and the outcome {outcome} both rest on {shared}" in text
     assert "age_years and" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"centre": "nodal_burden"}, "centre): nodal_burden is the outcome of a task"),
+        ({"centre": "site"}, "centre: the column 'site' is not known"),
+        ({"changes": {"delta": {"from": "pre", "to": "post"}}}, "changes: they are between timepoints"),
+        (
+            {"timepoints": {"pre": "baseline"}, "stability": {"perturbations": {}}},
+            "leave one of stability and timepoints out",
+        ),
+        (
+            {"images": {}, "regions": {}, "timepoints": {"pre": "baseline"}},
+            "timepoints: the study has no images",
+        ),
+        (
+            {"pathways": {"axilla": {"kind": "axilla_after_nst", "outcome": "axilla_us_class",
+             "positive": ["suspicious"], "negative": ["normal"]}}},
+            "pathways.axilla.outcome: the pathway itself reads axilla_us_class",
+        ),
+    ],
+)  # fmt: skip
+def test_keys_that_cannot_go_together_are_refused(refused, design, change, message):
+    task(design)["outcome"] = "nodal_burden"
+    design |= change
+    assert message in refused(design)
+
+
+def test_predictors_are_columns_with_numbers_or_levels(refused, design):
+    task(design)["clinical"]["candidates"] = ["exam_date", "diameter"]
+    text = refused(design)
+    assert "candidates: exam_date is a date and cannot be a term" in text
+    assert "candidates: the column 'diameter' is not known" in text
+
+
+def test_a_task_without_any_model_is_refused(refused, design):
+    design |= {"images": {}, "regions": {}}
+    task(design).update(
+        signatures=[], combined={}, clinical={"candidates": []}, comparisons=[], nomogram=None
+    )
+    del task(design)["nomogram"]
+    assert "tasks.her2_fish: it has no model" in refused(design)
+
+
+def test_a_region_cannot_have_the_name_of_another_at_a_time(refused, design):
+    design["timepoints"] = {"pre": "baseline"}
+    design["regions"]["rois"]["itrpre"] = {"kind": "tumour"}
+    assert "regions.rois.itrpre: with the time pre the region itr has this name too" in refused(design)
 
 
 def test_predictors_that_share_nothing_with_the_outcome_are_let_be(folders, design):
@@ -693,7 +748,7 @@ def test_leaving_one_out_has_no_cohorts_and_other_splits_do(refused, design):
     ("column", "said"),
     [
         ("age_year", "table_one: the column 'age_year' is not known (did you mean 'age_years'?)"),
-        ("her2_ish", "table_one: her2_ish is the outcome of a task"),
+        ("her2_ish", "table_one: her2_ish tells the outcome of a task"),
         ("exam_date", "table_one: exam_date is a date"),
     ],
 )

@@ -23,7 +23,7 @@ def participants(*rows):
     """Participants as they are read from a table: text, missing where empty."""
     table = pd.DataFrame(rows, columns=COLUMNS, dtype="str")
     table.insert(0, "patient_id", [f"p{n}" for n in range(len(rows))])
-    return table.assign(baseline_biopsy_proven="1", cohort_source="x")
+    return table.assign(baseline_biopsy_proven="1", clip_placed="1", cohort_source="x")
 
 
 def patient(cortex, outcome="1", **changed):
@@ -37,6 +37,13 @@ def split_of(table, **cohorts):
     return pd.DataFrame({"patient_id": table["patient_id"][: len(names)], "cohort": names})
 
 
+def test_what_nobody_wrote_down_is_flagged_and_a_team_decides():
+    table = participants(patient("1.0", palpable_node=None)).assign(clip_placed=None)
+    found = run_axilla_pathway(table, split_of(table, train=1), 2.3).iloc[0]
+    assert (found["class"], found["mdt_required"]) == ("normal", 1)
+    assert found["flags"].split(";")[-2:] == ["not_recorded_palpable_node", "not_recorded_clip_placed"]
+
+
 def test_every_participant_has_a_row_with_class_step_and_flags():
     table = participants(
         patient("4.0"),
@@ -46,7 +53,7 @@ def test_every_participant_has_a_row_with_class_step_and_flags():
         patient("4.0", baseline_node_positive="0"),
         patient("4.0", nst_completed=None),
     )
-    found = run_axilla_pathway(table, split_of(table, train=3, test=2), DEFAULTS)
+    found = run_axilla_pathway(table, split_of(table, train=3, test=2), DEFAULTS.post_nst_cortex_mm)
     assert list(found.columns) == PATIENT_COLUMNS
     assert found["patient_id"].tolist() == table["patient_id"].tolist()
     assert found["cohort"].fillna("").tolist() == ["train"] * 3 + ["test"] * 2 + [""]
@@ -67,17 +74,19 @@ def test_every_participant_has_a_row_with_class_step_and_flags():
 def test_the_outcome_does_not_change_what_the_pathway_says():
     rows = [patient("4.0"), patient("1.0"), patient("2.2", posttreatment_change="1")]
     split = split_of(participants(*rows), train=3)
-    first = run_axilla_pathway(participants(*rows), split, DEFAULTS)
+    first = run_axilla_pathway(participants(*rows), split, DEFAULTS.post_nst_cortex_mm)
     other = [[*row[:-1], "0"] for row in rows]
-    pd.testing.assert_frame_equal(first, run_axilla_pathway(participants(*other), split, DEFAULTS))
+    pd.testing.assert_frame_equal(
+        first, run_axilla_pathway(participants(*other), split, DEFAULTS.post_nst_cortex_mm)
+    )
 
 
 def test_the_cut_off_is_the_studys():
     table = participants(patient("2.5"))
     other = Instruments(ki67_cut_pct=20, baseline_cortex_mm=3.0, post_nst_cortex_mm=3.0)
     split = split_of(table, train=1)
-    assert run_axilla_pathway(table, split, DEFAULTS)["class"].tolist() == ["suspicious"]
-    assert run_axilla_pathway(table, split, other)["class"].tolist() == ["normal"]
+    assert run_axilla_pathway(table, split, DEFAULTS.post_nst_cortex_mm)["class"].tolist() == ["suspicious"]
+    assert run_axilla_pathway(table, split, other.post_nst_cortex_mm)["class"].tolist() == ["normal"]
 
 
 def test_performance_is_that_of_acosog_z1071():
@@ -89,7 +98,7 @@ def test_performance_is_that_of_acosog_z1071():
         *[patient("1.0", "1")] * 243,
         *[patient("1.0", "0")] * 187,
     )
-    patients = run_axilla_pathway(table, split_of(table, train=611), DEFAULTS)
+    patients = run_axilla_pathway(table, split_of(table, train=611), DEFAULTS.post_nst_cortex_mm)
     found = pathway_performance(patients, table, "axilla", PLAN, synthetic=False)
     assert list(found.columns) == PERFORMANCE_COLUMNS
     assert set(found["method"]) == {"Clopper-Pearson"}
@@ -119,7 +128,7 @@ def test_readings_differ_by_what_is_between_suspicious_and_normal():
         patient("1.0", "0"),
         patient("1.0", "0", palpable_node="1"),
     )
-    patients = run_axilla_pathway(table, split_of(table, train=4, test=2), DEFAULTS)
+    patients = run_axilla_pathway(table, split_of(table, train=4, test=2), DEFAULTS.post_nst_cortex_mm)
     found = pathway_performance(patients, table, "axilla", PLAN, synthetic=True)
     notes = found.set_index(["model", "cohort", "metric"])["note"]
     assert notes["axilla", "all", "sensitivity"] == "1/4"
@@ -139,7 +148,7 @@ def test_whom_the_pathway_is_not_for_and_unknown_outcomes_are_left_out_and_count
         patient("4.0", "1"),
     )
     # The last one is in no cohort of the study.
-    patients = run_axilla_pathway(table, split_of(table, train=3), DEFAULTS)
+    patients = run_axilla_pathway(table, split_of(table, train=3), DEFAULTS.post_nst_cortex_mm)
     found = pathway_performance(patients, table, "axilla", PLAN, synthetic=False)
     assert set(found["n"]) == {1}
     assert found["note"].tolist()[0] == (

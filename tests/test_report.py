@@ -348,7 +348,7 @@ def test_published_numbers_stand_beside_ours_with_what_agreement_means(design, t
     assert "AUC 0.7 – – nothing here to compare Front Oncol no model: no feature <survived>" in text
     assert "AUC in menopausal_status: pre" in text and "All levels Internal test accuracy 0.95" in text
     assert "out of fold here; a published value" in text
-    simulated = "simulated, with effect sizes chosen to give the published numbers"
+    simulated = "simulated, with effect sizes aimed at the published numbers"
     assert simulated in text and "that the pipeline works, not that the finding is true" in text
     of_patients = text_of(page(design, tables, synthetic=False, published=published))
     assert "effect sizes" not in of_patients and "within the 95 % interval of these patients" in of_patients

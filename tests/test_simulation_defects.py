@@ -44,7 +44,7 @@ def checked(folder, control, defects):
     }
 
 
-def test_every_planted_defect_is_found_and_nothing_else(tmp_path, control):
+def test_every_planted_defect_is_found_and_a_healthy_patient_has_none(tmp_path, control):
     codes = list(checked(tmp_path, control, ["", *DEFECTS]).values())
     healthy, spoiled = codes[0], codes[1:]
     assert healthy <= {""}

@@ -49,3 +49,8 @@ def test_several_timepoints_without_names_are_refused(features):
         by_patient(features, ["us"], {}, {})
     single = by_patient(features.iloc[[0, 2]], ["us"], {}, {})
     assert list(single) == ["patient_id", COLUMN, "us_ring2_original_firstorder_Mean"]
+
+
+def test_a_time_at_which_nobody_was_imaged_is_refused(features):
+    with pytest.raises(StudyError, match="no image was taken at post_nst"):
+        by_patient(features[features["timepoint"] == "baseline"], ["us"], TIMES, {})

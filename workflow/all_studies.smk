@@ -1,5 +1,6 @@
 # The five studies that the project follows, each with its own rules, under one target.
 
+from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 min_version("9.25")
@@ -8,8 +9,14 @@ min_version("9.25")
 configfile: "config/config.yaml"
 
 
-# What is given with --config holds for every study; which study it is does not.
-SHARED = {key: value for key, value in config.items() if key != "study"}
+# What --config may change in all of them at once; anything else belongs to one study.
+SHARED = {key: config[key] for key in ("patients", "null", "resamples", "repeated_splits") if key in config}
+OTHER = sorted(set(config) - set(SHARED) - {"study"})
+if OTHER:
+    raise WorkflowError(
+        f"all_studies: {', '.join(OTHER)} cannot be set for all studies at once; only patients, null, resamples "
+        "and repeated_splits can. Run that study alone, with --config study=NAME."
+    )
 
 
 module us_nodal_burden:

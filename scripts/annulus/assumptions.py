@@ -11,6 +11,10 @@ from typing import Any
 from annulus.errors import nearest
 
 
+# Keys of a simulated cohort, about which there is nothing to assume where patients are real.
+OF_SIMULATION = ("simulator", "shares", "null", "raters", "defects")
+
+
 @dataclass(frozen=True)
 class Sources:
     """Where keys lead: the study design, the cohort's file (``cohort``) and settings (``imaging``)."""
@@ -27,6 +31,8 @@ class Sources:
 def assumption_contradictions(sources: Sources) -> Iterator[str]:
     """Yield every assumption whose key leads nowhere, with the nearest key that is there."""
     for place, assumption in enumerate(sources.design["assumptions"]):
+        if not _applies(assumption["key"], sources):
+            continue
         try:
             value_of(assumption["key"], sources)
         except KeyError as error:
@@ -38,6 +44,7 @@ def in_force(sources: Sources) -> list[dict[str, str]]:
     return [
         {**assumption, "value": _written(value_of(assumption["key"], sources))}
         for assumption in sources.design["assumptions"]
+        if _applies(assumption["key"], sources)
     ]
 
 
@@ -58,6 +65,11 @@ def value_of(key: str, sources: Sources) -> Any:
         value = below[part]
         reached.append(part)
     return value
+
+
+def _applies(key: str, sources: Sources) -> bool:
+    tree, _, part = key.partition(".")
+    return tree != "cohort" or part not in OF_SIMULATION or part in sources.cohort
 
 
 def _below(value: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Used while Snakemake reads the workflow, so it needs nothing beyond what Snakema
 """
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from annulus.cohort.dictionary import Column, columns_of, origins
@@ -24,6 +25,7 @@ def contradictions(design: Settings) -> list[str]:
     """List in words what contradicts itself in a study's design, whose keys a schema has checked."""
     tasks, imaged = design["tasks"], bool(design["images"])
     lines = _region_contradictions(design) + _image_contradictions(design) + _timepoint_contradictions(design)
+    lines += _without_images(design) + _column_contradictions(design)
     for task in tasks:
         lines += _task_contradictions(task, design)
     lines += _table_one_contradictions("table_one", design["table_one"], tasks)
@@ -44,6 +46,41 @@ def signed_regions(design: Settings) -> list[str]:
     ]
     times = [*design["timepoints"], *design["changes"]]
     return [f"{region}{time}" for region in regions for time in times] if times else regions
+
+
+def _without_images(design: Settings) -> list[str]:
+    """Refuse keys that need images in a study that has none."""
+    if design["images"]:
+        return []
+    given = [key for key in ("stability", "timepoints", "changes") if design.get(key)]
+    given += ["regions.habitats"] if "habitats" in design["regions"] else []
+    return [f"{key}: the study has no images; leave it out." for key in given]
+
+
+def _column_contradictions(design: Settings) -> list[str]:
+    """Refuse columns that the data dictionary does not have, and predictors that are no numbers or levels."""
+    columns, lines = columns_of("participants"), list[str]()
+    named = [(f"eligibility.{i}.column", rule["column"]) for i, rule in enumerate(design["eligibility"])]
+    named += [("centre", design["centre"])] if "centre" in design else []
+    if design["split"]["by"] in ("column", "leave_one_out"):
+        named.append(("split.column", design["split"]["column"]))
+    predictors = list[tuple[str, str]]()
+    for task, plan in design["tasks"].items():
+        named.append((f"tasks.{task}.outcome", plan["outcome"]))
+        named += [(f"tasks.{task}.signature.steps", name) for name in carried_columns(plan["signature"])]
+        predictors += [(f"tasks.{task}.clinical.candidates", name) for name in plan["clinical"]["candidates"]]
+        for model, parts in plan["combined"].items():
+            predictors += [(f"tasks.{task}.combined.{model}.clinical", name) for name in parts["clinical"]]
+    for key, name in [*named, *predictors]:
+        if name not in columns:
+            lines.append(f"{key}: the column {name!r} is not known{_nearest(name, list(columns))}.")
+    for key, name in predictors:
+        if name in columns and columns[name].type in ("date", "text"):
+            lines.append(
+                f"{key}: {name} is a {columns[name].type} and cannot be a term of a model. Use a number, a "
+                "boolean, an ordinal or a category of the data dictionary."
+            )
+    return lines
 
 
 def _image_contradictions(design: Settings) -> list[str]:
@@ -80,9 +117,11 @@ def _task_contradictions(task: str, design: Settings) -> list[str]:
     ]
     lines += _signature_contradictions(task, plan["signature"], "stability" in design)
     lines += [f"tasks.{task}.{line}" for line in _combined_contradictions(plan)]
+    if not models_of(plan, bool(design["images"])):
+        lines.append(f"tasks.{task}: it has no model; give it signatures, candidates or a combined model.")
     lines += [f"tasks.{task}.{line}" for line in _evaluation_contradictions(plan, bool(design["images"]))]
     lines += _cut_off_contradictions(task, plan["cut_off"])
-    lines += _outcomes_among_predictors(task, design["tasks"])
+    lines += _outcomes_among_predictors(task, design["tasks"], design.get("centre"))
     lines += _harmonised_out(task, plan["signature"], design["split"])
     return lines + _table_one_contradictions(f"tasks.{task}.table_one", plan["table_one"], design["tasks"])
 
@@ -109,19 +148,20 @@ def _combined_contradictions(plan: Settings) -> list[str]:
     return lines
 
 
-def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
+def _outcomes_among_predictors(task: str, tasks: Settings, centre: str | None) -> list[str]:
     """Refuse every task's outcome as a predictor, covariate or centre: none may be in a predictors table."""
     plan = tasks[task]
     outcomes = {other["outcome"] for other in tasks.values()}
     used = {
         "clinical.candidates": plan["clinical"]["candidates"],
         "signature.steps": list(carried_columns(plan["signature"])),
+        "signatures (centre)": [centre] if centre is not None else [],
         **{f"combined.{name}.clinical": parts["clinical"] for name, parts in plan["combined"].items()},
     }
     lines = []
     for key, names in used.items():
         for name in names:
-            shared = _shared_origins(name, plan["outcome"])
+            shared = _shared_knowledge(name, plan["outcome"])
             if name in outcomes:
                 lines.append(
                     f"tasks.{task}.{key}: {name} is the outcome of a task and cannot be a predictor."
@@ -129,19 +169,43 @@ def _outcomes_among_predictors(task: str, tasks: Settings) -> list[str]:
             elif shared:
                 lines.append(
                     f"tasks.{task}.{key}: {name} and the outcome {plan['outcome']} both rest on "
-                    f"{', '.join(shared)}, so it cannot be a predictor."
+                    f"{shared}, so it cannot be a predictor."
                 )
     return lines
 
 
-def _shared_origins(name: str, outcome: str) -> list[str]:
-    """Name the columns from which both are derived; a predictor that shares any knows the outcome."""
+def tells_any(name: str, outcomes: Iterable[str]) -> bool:
+    """Say whether a column is one of the outcomes, or rests on what one of them rests on."""
+    return any(_shared_knowledge(name, outcome) for outcome in outcomes)
+
+
+def _shared_knowledge(name: str, outcome: str) -> str:
+    """Say what a column and an outcome both rest on: columns they are derived from, or the same operation."""
     columns = columns_of("participants")
-    return sorted(origins(name, columns) & origins(outcome, columns))
+    ours, theirs = origins(name, columns), origins(outcome, columns)
+    if ours & theirs:
+        return ", ".join(sorted(ours & theirs))
+    after = [any(columns[part].known for part in parts if part in columns) for parts in (ours, theirs)]
+    return "what only surgery tells" if all(after) else ""
 
 
 def _timepoint_contradictions(design: Settings) -> list[str]:
     times, lines = design["timepoints"], list[str]()
+    if times and "stability" in design:
+        lines.append(
+            "stability: it is judged of regions, and signatures are of regions at a time; leave one of "
+            "stability and timepoints out."
+        )
+    if design["changes"] and not times:
+        lines.append("changes: they are between timepoints; name those.")
+    regions = list(design["regions"]["rois"])
+    lines += [
+        f"regions.rois.{roi}: with the time {time} the region {other} has this name too; choose another."
+        for roi in regions
+        for other in regions
+        for time in (*times, *design["changes"])
+        if roi == f"{other}{time}"
+    ]
     if times and "habitats" in design["regions"]:
         lines.append("timepoints: habitats are of one time; leave one of the two out.")
     for name, change in design["changes"].items():
@@ -212,6 +276,8 @@ def _pathway_contradictions(design: Settings) -> list[str]:
             lines.append(
                 f"{key}.outcome: the column {outcome!r} is not known{_nearest(outcome, list(columns))}."
             )
+        if origins(outcome, columns) & origins("axilla_us_class", columns):
+            lines.append(f"{key}.outcome: the pathway itself reads {outcome}, so it cannot judge it.")
         both = set(map(str, pathway["positive"])) & set(map(str, pathway["negative"]))
         if both:
             lines.append(f"{key}: {', '.join(sorted(both))} is both positive and negative.")
@@ -306,8 +372,8 @@ def _table_one_contradictions(key: str, named: list[str], tasks: Settings) -> li
     for name in named:
         if name not in columns:
             lines.append(f"{key}: the column {name!r} is not known{_nearest(name, list(columns))}.")
-        elif name in outcomes:
-            lines.append(f"{key}: {name} is the outcome of a task; leave it out of Table 1.")
+        elif tells_any(name, outcomes):
+            lines.append(f"{key}: {name} tells the outcome of a task; leave it out of Table 1.")
         elif columns[name].type == "date":
             lines.append(f"{key}: {name} is a date, which has no levels.")
     return lines

@@ -66,7 +66,8 @@ rule read_cohort:
         folder=IMAGE_FOLDER,
         simulated=SIMULATED,
         participants=COHORT.get("participants", {}),
-        images=COHORT.get("images") if IMAGED else None,
+        images=COHORT.get("images"),
+        imaged=IMAGED,
         needed=needed_columns(),
         instruments=INSTRUMENTS,
         # A listing of files is no input whose change Snakemake would see.

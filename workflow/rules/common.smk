@@ -14,7 +14,7 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
-from annulus import assumptions, codehash
+from annulus import assumptions, codehash, contradictions
 from annulus.clinical.derived import Instruments, derive
 from annulus.cohort import checks, files, listing, sources
 from annulus.cohort.dictionary import columns_of
@@ -150,7 +150,7 @@ def described_variables(wildcards):
     subgroups = [subgroup["column"] for subgroup in plan["subgroups"]]
     named = [*plan["clinical"]["candidates"], *subgroups, *DESIGN["table_one"], *plan["table_one"]]
     outcomes = {task["outcome"] for task in TASKS.values()}
-    return [column for column in dict.fromkeys(named) if column not in outcomes]
+    return [column for column in dict.fromkeys(named) if not contradictions.tells_any(column, outcomes)]
 
 
 def read_tables():
@@ -162,7 +162,7 @@ def read_tables():
         patients, problems = checks.check_cohort(
             listing.table_file(folder, people),
             people,
-            listing.table_file(folder, pictures) if IMAGED else None,
+            listing.table_file(folder, COHORT["images"]) if "images" in COHORT else None,
             pictures,
             folder,
             needed_columns(),
@@ -575,8 +575,9 @@ def all_figures():
 
 
 def centre_files(wildcards=None):
-    """Return how well features tell the centre, of a study with images that names one."""
-    return if_imaged(f"{RESULTS}/features/centre_prediction.csv") if "centre" in DESIGN else []
+    """Return how well features tell the centre, of a study with signatures that names one."""
+    signed = any(task["signatures"] for task in TASKS.values())
+    return [f"{RESULTS}/features/centre_prediction.csv"] if "centre" in DESIGN and signed else []
 
 
 def task_files(table):

@@ -340,7 +340,7 @@ rule run_pathway:
         "../../envs/annulus.yaml"
     params:
         pathway=lookup_pathway,
-        instruments=INSTRUMENTS,
+        cut_mm=INSTRUMENTS["post_nst_cortex_mm"],
         synthetic=SIMULATED,
         code=code_of("run_pathway.py"),
     script:

@@ -64,7 +64,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Exam:
-    """The examination; what was not recorded counts as nothing to report."""
+    """The examination; ``not_recorded`` names what nobody wrote down, which does not change the class."""
 
     nodes: Sequence[Node]
     technically_limited: bool = False
@@ -73,6 +73,7 @@ class Exam:
     clip_info_communicated: bool | None = None
     called_by_size_only: bool = False
     modality: Literal["US", "MRI", "PET_CT"] = "US"
+    not_recorded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,10 @@ def needs_mdt(found: AxillaClass, patient: Patient, exam: Exam) -> bool:
     """Say whether a multidisciplinary team must decide first."""
     unclear_biopsy = found == "suspicious" and patient.biopsy in ("negative", "nondiagnostic")
     without_clip = found == "normal" and patient.clip_placed is False
+    # A normal axilla of which half was not written down is not known to be normal.
+    half_read = found == "normal" and bool(exam.not_recorded)
     unclear = found in ("indeterminate", "limited_or_discordant")
-    return exam.technically_limited or unclear or unclear_biopsy or without_clip
+    return exam.technically_limited or unclear or unclear_biopsy or without_clip or half_read
 
 
 def shape_of(node: Node) -> Shape | None:
@@ -217,4 +220,5 @@ def _flags(found: AxillaClass, patient: Patient, exam: Exam, cut_mm: float) -> l
         "cn_beyond_n1": patient.cn_stage in ("N2", "N3"),
         "possible_mimic": mimic,
     }
-    return [name for name, raised in flags.items() if raised]
+    raised = [name for name, is_raised in flags.items() if is_raised]
+    return raised + [f"not_recorded_{item}" for item in exam.not_recorded]

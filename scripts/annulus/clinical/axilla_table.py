@@ -14,6 +14,9 @@ from annulus.clinical.axilla import (
 )
 from annulus.cohort.dictionary import Value
 
+# What the class and the next step rest on beside the node.
+NEEDED_ITEMS = ("axilla_technically_limited", "palpable_node", "posttreatment_change", "clip_placed")
+
 # What of a node's appearance shows that it was looked at.
 READ_COLUMNS = ("aln_cortical_thickness_post_mm", "aln_hilum_post", "aln_shape_post")
 
@@ -22,8 +25,9 @@ def assess_row(row: Mapping[str, Value], cut_mm: float) -> Assessment:
     """Take one participant through the pathway by the columns of the node after therapy.
 
     The axilla is what was asked about, before surgery. One node is described, the worst. A limited
-    examination, a palpable node and change as after treatment are what is recorded as such; an examination
-    of which nothing is recorded has the reason ``examination_not_recorded``.
+    examination, a palpable node and change as after treatment are what is recorded as such; what is not
+    recorded of them is flagged. An examination of which nothing is recorded has the reason
+    ``examination_not_recorded``.
     """
     patient = _patient(row)
     visible = _visible(row)
@@ -61,6 +65,7 @@ def _exam(row: Mapping[str, Value], visible: bool) -> Exam:
         palpable_node=bool(_truth(row, "palpable_node")),
         prior_imaging_reviewed=_truth(row, "prior_imaging_reviewed"),
         clip_info_communicated=_truth(row, "clip_info_communicated"),
+        not_recorded=tuple(name for name in NEEDED_ITEMS if row.get(name) is None),
     )
 
 

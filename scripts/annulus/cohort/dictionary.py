@@ -38,6 +38,7 @@ class Column:
     levels: tuple[str, ...] = ()
     scores: Mapping[str, float] | None = None
     derived: Derivation | None = None
+    known: str = ""
 
     def read(self, text: str) -> Value:
         """Read a cell; ``None`` when it is empty. Raises ValueError saying what is allowed."""
@@ -113,7 +114,7 @@ def with_derived(present: Iterable[str], columns: Mapping[str, Column]) -> set[s
 def origins(name: str, columns: Mapping[str, Column]) -> set[str]:
     """Return a column and all that it is derived from, directly or not."""
     derived = columns[name].derived if name in columns else None
-    parents = derived.needed if derived else ()
+    parents = (*derived.needed, *derived.optional) if derived else ()
     return {name}.union(*(origins(parent, columns) for parent in parents))
 
 

@@ -93,7 +93,7 @@ def used_rows(rows: Iterable[Row], images: Mapping[str, Mapping[str, Any]]) -> l
 
 def listed_digest(cohort: Mapping[str, Any], rows: Mapping[str, Iterable[Row]]) -> str:
     """Digest the manifest rows of a cohort whose tables are listings of files; empty for other cohorts."""
-    tables = [cohort[kind] for kind in ("participants", "images")]
+    tables = [cohort[kind] for kind in ("participants", "images") if kind in cohort]
     if not any("files" in part for table in tables for part in (table, table.get("join", {}))):
         return ""
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:16]

@@ -7,10 +7,10 @@ import pandas as pd
 
 from annulus.clinical.axilla import Assessment
 from annulus.clinical.axilla_table import assess_row
-from annulus.clinical.derived import Instruments
 from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.classification import classification
 from annulus.evaluation.performance import PERFORMANCE_COLUMNS
+from annulus.evaluation.plan import READINGS
 from annulus.modelling.split import outcomes_of
 
 PATIENT_COLUMNS = [
@@ -19,19 +19,12 @@ PATIENT_COLUMNS = [
 
 EVERYBODY = "all"
 
-# Classes that a reading of the pathway calls positive, by what it adds to the pathway's name.
-READINGS: Mapping[str, tuple[str, ...]] = {
-    "": ("suspicious",),
-    "_not_normal": ("suspicious", "indeterminate", "limited_or_discordant"),
-}
 
-
-def run_axilla_pathway(
-    participants: pd.DataFrame, split: pd.DataFrame, instruments: Instruments
-) -> pd.DataFrame:
+def run_axilla_pathway(participants: pd.DataFrame, split: pd.DataFrame, cut_mm: float) -> pd.DataFrame:
     """Take every participant through the pathway of the axilla after therapy; one row each.
 
-    ``participants`` has text cells (``cohort/participants.csv``), ``split`` the study's cohorts. Columns are
+    ``participants`` has text cells (``cohort/participants.csv``), ``split`` the study's cohorts; a cortex
+    above ``cut_mm`` is suspicious. Columns are
     ``patient_id``, ``cohort`` (empty outside the split), ``not_applicable`` (the reason), ``class``,
     ``next_step``, ``mdt_required`` (0 or 1) and ``flags`` (joined by semicolons). No outcome is read.
     """
@@ -44,9 +37,9 @@ def run_axilla_pathway(
             for name, text in patient.items()
             if name in columns
         }
-        found = assess_row(cells, instruments.post_nst_cortex_mm)
+        found = assess_row(cells, cut_mm)
         rows.append(_row(str(patient["patient_id"]), cohorts, found))
-    return pd.DataFrame(rows, columns=PATIENT_COLUMNS)
+    return pd.DataFrame(rows, columns=PATIENT_COLUMNS).astype({"mdt_required": "Int64"})
 
 
 def pathway_performance(

@@ -19,6 +19,12 @@ OF_CALIBRATION = (
 CORRECTED = ("auc", "brier", "calibration_slope")
 APPARENT_AUC = "auc_apparent"
 THRESHOLD = "threshold"
+
+# Classes that a reading of a pathway calls positive, by what it adds to the pathway's name.
+READINGS: Mapping[str, tuple[str, ...]] = {
+    "": ("suspicious",),
+    "_not_normal": ("suspicious", "indeterminate", "limited_or_discordant"),
+}
 ODDS_RATIO = "odds_ratio"
 
 # A cascade has one model: all of its levels. Its classes are named where subgroups of patients are.
@@ -77,6 +83,8 @@ def published_contradictions(design: Mapping[str, Any], models: Mapping[str, Seq
         if number["task"] in design["tasks"]:
             plan = design["tasks"][number["task"]]
             yield from _of_task(key, number, plan, list(models[number["task"]]))
+        elif number["task"] in design["pathways"]:
+            yield from _of_pathway(key, number)
         elif number["task"] in design["cascades"]:
             yield from _of_cascade(key, number, design["cascades"][number["task"]]["classes"])
 
@@ -123,6 +131,15 @@ def _of_subgroup(
     if column in by_column:
         levels = _levels(by_column[column])
         yield from _unknown(f"{key}.subgroup.level", f"level of {column}", level, levels or [level])
+
+
+def _of_pathway(key: str, number: Mapping[str, Any]) -> Iterator[str]:
+    readings = [f"{number['task']}{suffix}" for suffix in READINGS]
+    yield from _unknown(f"{key}.model", "reading of the pathway", number["model"], readings)
+    yield from _unknown(f"{key}.metric", "metric of a pathway", number["metric"], list(AT_CUT_OFF))
+    for extra in ("term", "subgroup"):
+        if extra in number:
+            yield f"{key}.{extra}: a pathway has no {extra}s."
 
 
 def _of_cascade(key: str, number: Mapping[str, Any], classes: list[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ def by_patient(
     ``timepoints`` are the manifest's by short name. ``<image>_<roi>_...`` becomes
     ``<image>_<roi><time>_...`` for every time and change; a patient without an image of a time has missing
     values there. Without ``timepoints`` columns keep their names. Raises StudyError where patients then have
-    several timepoints.
+    several timepoints, or where nobody was imaged at one that is named.
     """
     if not timepoints:
         doubled = features.loc[features["patient_id"].duplicated(), "patient_id"]
@@ -33,6 +33,12 @@ def by_patient(
                 "study's key timepoints, or leave all but one out of the manifest."
             )
         return features.drop(columns="timepoint")
+    absent = sorted(set(timepoints.values()) - set(features["timepoint"]))
+    if absent:
+        raise StudyError(
+            f"timepoints: no image was taken at {', '.join(absent)}. The images are of "
+            f"{', '.join(sorted(set(features['timepoint'])))}."
+        )
     by_time = {
         name: features[features["timepoint"] == time].set_index("patient_id").drop(columns="timepoint")
         for name, time in timepoints.items()

@@ -242,7 +242,7 @@ def _thin_side(cortex: float) -> float:
 
 def _columns(node: Node | None, time: str) -> dict[str, Any]:
     return {
-        f"aln_cortical_thickness_{time}_mm": node.cortex_mm if node else None,
+        f"aln_cortical_thickness_{time}_mm": node.cortex_mm if node else 0.0,
         f"aln_long_axis_{time}_mm": node.long_mm if node else None,
         f"aln_short_axis_{time}_mm": node.short_mm if node else None,
         f"aln_hilum_{time}": node.hilum if node else None,
