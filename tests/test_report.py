@@ -129,7 +129,23 @@ def tables(design):
         "subgroups": subgroups.subgroup_table(predictions, people, plan["subgroups"], MODELS, synthetic=True),
         "sample_size": sample_size.sample_size_table(predictions, selection, synthetic=True),
         "odds_ratios": pd.DataFrame(
-            [["nomogram", "multivariable", "age_years", 150, 70, 1.5, 1.1, 2.04, 0.01, "wald", 1.23, ""]],
+            [
+                ["nomogram", "multivariable", "age_years", 150, 70, 1.5, 1.1, 2.04, 0.01, "wald", 1.23, ""],
+                [
+                    "nomogram",
+                    "multivariable",
+                    "age_years",
+                    150,
+                    70,
+                    1.5,
+                    1.08,
+                    2.1,
+                    0.012,
+                    "profile likelihood",
+                    1.23,
+                    "",
+                ],
+            ],
             columns=[*ODDS_RATIO_COLUMNS],
         ),
         "volume": pd.DataFrame(
@@ -360,6 +376,11 @@ def test_assumptions_stand_beside_published_numbers_with_their_keys(design, tabl
     assert "Nor a bin width. 25 imaging.a.setting.binWidth" in text
     assert text.index("Published numbers The design names no") < text.index("What the paper does not state")
     assert "What the paper does not state" not in page(design, tables)
+
+
+def test_a_term_has_one_row_with_both_intervals(design, tables):
+    text = text_of(page(design, tables))
+    assert "Age at imaging, years 150 70 1.50 (1.10–2.04) 0.010 1.50 (1.08–2.10) 0.012 1.23" in text
 
 
 # ---- figures ----

@@ -265,7 +265,8 @@ def fit_combined_model(
     apparent = encoded.assign(**rad_scores)[list(linear.terms)]
     overall = out_of_fold(cross_fitted, training.predictors, columns, training.outcome, freezing.folds)
     frozen, table = _freeze(model, linear.of(apparent), overall, training, apparent, freezing)
-    odds_ratios = multivariable_rows(found.terms, y, "Rad-scores are cross-fitted").assign(model=name)
+    note = "Rad-scores are cross-fitted" if signatures else "pre-specified, no selection"
+    odds_ratios = multivariable_rows(found.terms, y, note).assign(model=name)
     return Fitted(frozen, selection, odds_ratios.reindex(columns=ODDS_RATIO_COLUMNS), table)
 
 

@@ -18,6 +18,7 @@ from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.imaging.findings import MEANINGS
 from annulus.reporting.comparisons import assumption_rows, published_rows, table_one_parts
+from annulus.reporting.odds_ratios import odds_ratio_rows
 from annulus.reporting.pathways import pathway_parts
 from annulus.reporting.numbers import number, p_value, with_interval
 from annulus.tables import read_csv
@@ -262,17 +263,7 @@ def _task(study: Study, task: str) -> dict[str, Any]:
         "goodness_of_fit": _goodness_of_fit_rows(tables["supplement"]),
         "reclassification": _reclassification_rows(tables["supplement"]),
         "supplement_warnings": _must_know(tables["warnings"], supplement=True),
-        "odds_ratios": [
-            {
-                **row,
-                "odds_ratio": with_interval({**row, "estimate": row["odds_ratio"]}, 2),
-                "p": p_value(row["p"]),
-                "gvif": number(row["gvif"], 2),
-                "ci_method": _text(row["ci_method"]),
-                "note": _text(row["note"]),
-            }
-            for row in tables["odds_ratios"].to_dict("records")
-        ],
+        "odds_ratios": odds_ratio_rows(tables["odds_ratios"]),
         "resampled": _resampled_rows(tables),
         "volume": _volume_rows(tables["volume"]),
         "centres": _centre_rows(tables.get("centres")),
