@@ -33,6 +33,17 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 
+# Files of tests that run whole studies. They begin first, or a single process is still at them when all others
+# are done.
+LONGEST = ("test_workflow.py", "test_studies.py", "test_mri_study.py", "test_pathway.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; within a file tests stay as they stand."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 @dataclass(frozen=True)
 class Project:
     """A copy of the project with a small study in it."""

@@ -7,6 +7,9 @@ import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annulus.clinical.derived import Instruments, derive
+from annulus.cohort.checks import check_participants
+from annulus.cohort.dictionary import columns_of
 from annulus.errors import StudyError
 from annulus.simulation.drawing import BLOCK, dealt_classes
 from annulus.simulation.planting import DEFECTS, planted_defect, with_defect, with_raters
@@ -139,3 +142,14 @@ def test_raters_beyond_the_first_need_a_mask_of_a_lesion():
     assert set(with_raters(images, "cem", 3, "SYN-CEM-100001", 2)) - set(images) == {
         "tumour_rater_2", "tumour_rater_3",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_a_simulated_table_is_one_that_a_study_accepts(simulator):
+    people, _ = simulate_cohort(simulator, {"train": 150, "external_validation": 50}, None, False, 0.0, 7)
+    text = people.astype(object).where(people.notna(), "").astype(str)
+    rows = [{**row, "_row": str(number)} for number, row in enumerate(text.to_dict("records"), start=2)]
+    patients, problems = check_participants("people.csv", rows, columns_of("participants"), [])
+    patients, wrong = derive(patients, Instruments(20.0, 3.0, 2.3), "people.csv")
+    assert not [*problems, *wrong]
+    assert len(patients) == 200

@@ -72,21 +72,21 @@ def test_the_kaiser_study_runs_from_its_table_to_its_report(tmp_path):
     assert "out-of-fold" in compared.loc[("combined", "kaiser"), "note"].iloc[0]
 
 
-def test_without_signal_no_model_of_the_ultrasound_study_finds_any(tmp_path):
+def test_without_signal_the_ultrasound_signature_finds_none(tmp_path):
     results = ran(
         tmp_path,
         "us_nodal_burden",
         ("patients=180", "null=true"),
-        ("tasks/level1/predictions.csv", "simulation/bayes.csv"),
+        ("tasks/level1/parts/signature_itr/training.csv",),
     )
-    predictions = read_csv(results / "tasks/level1/predictions.csv")
-    test = predictions[predictions["cohort"] == "internal_test"]
-    for model, group in test.groupby("model"):
-        ranks = group["linear_predictor"].rank()
-        events, others = int(group["y"].sum()), int((1 - group["y"]).sum())
-        area = (ranks[group["y"] == 1].sum() - events * (events + 1) / 2) / (events * others)
-        standard_error = ((events + others + 1) / (12 * events * others)) ** 0.5
-        assert abs(area - 0.5) < 3 * standard_error, model
+    scores = read_csv(results / "tasks/level1/parts/signature_itr/training.csv").set_index("patient_id")
+    outcome = read_csv(results / "split/train/outcomes.csv").set_index("patient_id")["level1"]
+    y = outcome.loc[scores.index].to_numpy()
+    ranks = scores["probability_out_of_fold"].rank().to_numpy()
+    events, others = int(y.sum()), int((1 - y).sum())
+    area = (ranks[y == 1].sum() - events * (events + 1) / 2) / (events * others)
+    standard_error = ((events + others + 1) / (12 * events * others)) ** 0.5
+    assert abs(area - 0.5) < 3 * standard_error
 
 
 def test_the_axilla_is_followed_from_before_to_after_therapy(tmp_path):
