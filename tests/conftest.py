@@ -33,7 +33,7 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
 
 
-# Files of tests that run whole studies. They begin first, or a single process is still at them when all others
+# Files of tests that run whole studies. They begin first, or one process is still at them when all others
 # are done.
 LONGEST = ("test_workflow.py", "test_studies.py", "test_mri_study.py", "test_pathway.py")
 
