@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from scipy.special import expit
 from skmisc.loess import loess
 
-from annulus.evaluation import calibration as calibration_module
+from annulus.evaluation import smoothing
 from annulus.evaluation.calibration import (
     calibration,
     calibration_curves,
@@ -193,7 +193,7 @@ def test_curves_stand_a_probability_of_exactly_zero_or_one(certain):
 @pytest.mark.parametrize("cohort", ["internal", "external"])
 def test_loess_curve_is_that_of_r(cohort, monkeypatch):
     # R's cohorts have fewer patients of the rarer outcome than a curve is drawn for here.
-    monkeypatch.setattr(calibration_module, "LEAST_FOR_LOESS", 20)
+    monkeypatch.setattr(smoothing, "LEAST_FOR_LOESS", 20)
     # Not the training cohort: there our curve is cut to 0-1, and R's numbers are not.
     y, p = predictions(cohort)
     curve = smoothed(calibration_curves(y, p), "loess")
@@ -336,7 +336,7 @@ def test_c_of_df_binary_is_that_of_val_prob():
 
 
 def test_band_of_the_loess_curve_is_that_of_its_smoother_matrix(monkeypatch):
-    monkeypatch.setattr(calibration_module, "LEAST_FOR_LOESS", 20)
+    monkeypatch.setattr(smoothing, "LEAST_FOR_LOESS", 20)
     # A local regression is linear in the outcomes: its rows, found by smoothing one patient at a time, give
     # the standard error (Cleveland & Devlin, J Am Stat Assoc 1988;83:596-610). R and we interpolate both
     # constants of its residual variance, which costs a little.

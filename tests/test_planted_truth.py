@@ -1,6 +1,7 @@
 """What the simulator plants, the pipeline's own steps find again, and nothing else."""
 
 from multiprocessing import Pool
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from annulus.imaging.reading import Image
 from annulus.imaging.regions import Plan, Region, build_regions
 from annulus.modelling.pipeline import build_pipeline
 from annulus.simulation import cem
+from annulus.simulation.roster import enrolled
 
 TRAINING, TEST = 400, 200
 SETTINGS = {
@@ -43,7 +45,7 @@ PLAN = Plan(
 )
 
 
-def features_of(patient: cem.CemPatient) -> dict[str, float]:
+def features_of(patient: dict[str, Any]) -> dict[str, float]:
     """Build the regions of one SYNTHETIC patient and extract them from the recombined image."""
     images = cem.simulate_images(patient, seed=7)
     tumour, breast = (sitk.GetArrayFromImage(images[name]) > 0 for name in ("tumour", "breast"))
@@ -56,9 +58,10 @@ def features_of(patient: cem.CemPatient) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def cohort() -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
     """A large SYNTHETIC cohort: patients with their latent scores, features, and outcome."""
-    patients = cem.simulate_patients({"train": TRAINING, "internal_test": TEST}, 0.35, seed=2)
+    cohorts = {"train": TRAINING, "internal_test": TEST}
+    patients = cem.simulate_patients(enrolled("cem", cohorts), cem.SHARES, False, 2)
     with Pool(2) as pool:
-        features = pd.DataFrame(pool.map(features_of, cem.patients_of(patients), chunksize=20))
+        features = pd.DataFrame(pool.map(features_of, patients.to_dict("records"), chunksize=20))
     return patients, features, (patients["her2_ish"] == "positive").to_numpy(dtype=float)
 
 
@@ -97,7 +100,7 @@ def test_a_region_without_signal_predicts_nothing(
 
 
 def test_latent_scores_have_the_planned_separation() -> None:
-    patients = cem.simulate_patients({"train": 4000}, 0.35, seed=4)
+    patients = cem.simulate_patients(enrolled("cem", {"train": 4000}), cem.SHARES, False, 4)
     positive = patients["her2_ish"] == "positive"
     for latent, separation in zip(cem.LATENTS, cem.SEPARATION, strict=True):
         values = patients[f"latent_{latent}"]

@@ -14,6 +14,7 @@ from scipy import ndimage
 from annulus.imaging.reading import read_image
 from annulus.imaging.tissue import find_tissue, without_chest_wall, without_skin
 from annulus.simulation import cem
+from annulus.simulation.roster import enrolled
 
 BUS_BRA = Path(__file__).parents[1] / ".." / "shared" / "data" / "bus-bra" / "Images"
 
@@ -33,8 +34,8 @@ def disc(shape, row, column, radius, stretch=1.0):
 @pytest.fixture(scope="module", params=[0, 1, 2])
 def mammogram(request):
     """Low-energy and recombined image of one SYNTHETIC patient, and where the breast is."""
-    patient = cem.patients_of(cem.simulate_patients({"train": 3}, 0.34, 1))[request.param]
-    drawn = cem.simulate_images(patient, 1)
+    patients = cem.simulate_patients(enrolled("cem", {"train": 3}), cem.SHARES, False, 1)
+    drawn = cem.simulate_images(patients.iloc[request.param].to_dict(), 1)
     return {name: sitk.GetArrayFromImage(image) for name, image in drawn.items()}
 
 

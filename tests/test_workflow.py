@@ -127,7 +127,7 @@ def test_the_report_stands_alone(finished: Project) -> None:
     html = (finished.results / "report/report.html").read_text()
     assert "not a medical device" in html
     assert 'src="http' not in html and 'href="http' not in html
-    assert html.count("data:image/png;base64,") == 11
+    assert html.count("data:image/png;base64,") == 15
 
 
 def test_every_worker_has_one_thread_and_names_its_patients(finished: Project) -> None:
@@ -357,7 +357,7 @@ def test_the_default_target_plans_the_whole_study(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *arguments]
         planned = planned_jobs(run(command, tmp_path))
         assert planned["simulate_patients"] == 1 and planned["check_masks"] == 3
-        assert planned["fit_signature"] == 5 and planned["total"] == 74
+        assert planned["fit_signature"] == 5 and planned["total"] == 78
 
 
 def test_simulated_patients_say_synthetic(tmp_path: Path) -> None:
