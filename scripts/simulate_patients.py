@@ -4,7 +4,8 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
-from annulus.simulation.simulators import simulate_cohort, truth_by_cohort
+from annulus.simulation.simulators import simulate_cohort
+from annulus.simulation.truth import truth_by_cohort
 from annulus.tables import write_csv
 
 params, output = snakemake.params, snakemake.output

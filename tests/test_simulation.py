@@ -19,8 +19,8 @@ from annulus.simulation.simulators import (
     SIMULATORS,
     draw_images,
     simulate_cohort,
-    truth_by_cohort,
 )
+from annulus.simulation.truth import truth_by_cohort
 
 PICTURED = [name for name in SIMULATORS if ROSTERS[name].pictures]
 

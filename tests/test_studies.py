@@ -54,6 +54,12 @@ def test_the_five_studies_are_one_target(tmp_path):
     assert jobs["mri_habitat_her2_fit_habitats"] == jobs["all_studies"] == 1
 
 
+def test_a_job_of_the_five_studies_finds_its_rules_on_a_cluster(tmp_path):
+    copy_project(tmp_path)
+    text = snakemake(tmp_path, "-n", "--quiet", "rules", "--target-jobs", "kaiser_us_alnm_read_cohort:")
+    assert planned_jobs(text)["kaiser_us_alnm_read_cohort"] == 1
+
+
 def test_the_kaiser_study_runs_from_its_table_to_its_published_numbers(tmp_path):
     results = ran(tmp_path, "kaiser_us_alnm", (), ("published.csv", "tasks/alnm/comparisons.csv"))
     table = refuse_gaps(results, "kaiser_us_alnm")

@@ -1,4 +1,4 @@
-"""The simulators by name, and what is common to their cohorts: hidden truth, and what it would be worth."""
+"""The simulators by name, and what is common to their cohorts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,6 @@ import pandas as pd
 import SimpleITK as sitk
 
 from annulus.errors import StudyError
-from annulus.evaluation.discrimination import delong
 from annulus.simulation import (
     cem,
     kaiser_us_alnm,
@@ -21,7 +20,6 @@ from annulus.simulation.roster import enrolled
 
 # Columns that no rule of the analysis may read.
 HIDDEN = ("latent_", "bayes_", "outcome_", "planted_")
-BAYES_COLUMNS = ["cohort", "outcome", "score", "n", "events", "auc"]
 
 
 @dataclass(frozen=True)
@@ -83,28 +81,3 @@ def draw_images(simulator: str, patient: Mapping[str, Any], raters: int, seed: i
     images = with_raters(draw(patient, seed), simulator, raters, patient["patient_id"], seed)
     defect = patient["planted_defect"]
     return with_defect(images, simulator, defect if isinstance(defect, str) else "")
-
-
-def truth_by_cohort(participants: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
-    """Return the AUC of every hidden score for every hidden outcome, by cohort.
-
-    A score ``bayes_x`` is held against ``outcome_x`` alone: it is what the best possible model reaches.
-    """
-    table = participants[["patient_id", "cohort"]].merge(truth, on="patient_id")
-    outcomes = [column for column in truth if column.startswith("outcome_")]
-    rows = [
-        _truth_row(part.dropna(subset=[outcome]), str(cohort), outcome, score)
-        for cohort, part in table.groupby("cohort", sort=False)
-        for outcome in outcomes
-        for score in truth
-        if score.startswith("latent_") or score == outcome.replace("outcome_", "bayes_")
-    ]
-    return pd.DataFrame(rows, columns=BAYES_COLUMNS)
-
-
-def _truth_row(part: pd.DataFrame, cohort: str, outcome: str, score: str) -> dict[str, object]:
-    y = part[outcome].to_numpy()
-    events = int(y.sum())
-    both = 0 < events < len(y)
-    area = float(delong(y, part[[score]].to_numpy().T)[0][0]) if both else float("nan")
-    return {"cohort": cohort, "outcome": outcome, "score": score, "n": len(y), "events": events, "auc": area}
