@@ -362,7 +362,7 @@ def test_published_numbers_stand_beside_ours_with_what_agreement_means(design, t
     assert f"AUC 0.8 {own['here']:.3f} ({own['lower']:.3f}–{own['upper']:.3f}) 220" in text
     assert "odds ratio of age_years 1.6 (1.2–2.1) 1.500 (1.100–2.040) 150 yes" in text
     assert "AUC 0.7 – – nothing here to compare Front Oncol no model: no feature <survived>" in text
-    assert "AUC in menopausal_status: pre" in text and "All levels Internal test accuracy 0.95" in text
+    assert "AUC in Menopausal status: pre" in text and "All levels Internal test accuracy 0.95" in text
     assert "out of fold here; a published value" in text
     simulated = "simulated, with effect sizes aimed at the published numbers"
     assert simulated in text and "that the pipeline works, not that the finding is true" in text

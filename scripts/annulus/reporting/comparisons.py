@@ -1,5 +1,6 @@
 """Rows of the report's Table 1, of published numbers and of assumptions."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,8 +9,11 @@ import pandas as pd
 from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.plan import CASCADE
 from annulus.evaluation.table_one import DESCRIBES, OUTCOME_GROUPS, PATIENTS
-from annulus.figures.style import cohort_title, model_title
+from annulus.figures.style import cohort_title, level_title, model_title, variable_title
 from annulus.reporting.numbers import number, p_value, with_interval
+
+# Values of whole branches of a configuration stand in assumptions.csv in full.
+LONGEST_VALUE = 160
 
 
 def table_one_parts(table: pd.DataFrame, label: str, cohorts: Sequence[str]) -> list[dict[str, Any]]:
@@ -51,9 +55,14 @@ def published_rows(published: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def assumption_rows(assumptions: pd.DataFrame) -> list[dict[str, str]]:
-    """Return what was assumed, its key and the value in force."""
+    """Return what was assumed, its key and the value in force, shortened where it is long."""
     return [
-        {key: _text(row[key]) for key in ("what", "key", "value")} for row in assumptions.to_dict("records")
+        {
+            "what": _text(row["what"]),
+            "key": _text(row["key"]),
+            "value": textwrap.shorten(_text(row["value"]), LONGEST_VALUE, placeholder=" ..."),
+        }
+        for row in assumptions.to_dict("records")
     ]
 
 
@@ -87,7 +96,9 @@ def _described(variable: str) -> str:
 def _metric(row: Mapping[str, Any]) -> str:
     parts = [str(row["metric"]).replace("_", " ").replace("auc", "AUC")]
     parts += [] if pd.isna(row["term"]) else [f"of {row['term']}"]
-    parts += [] if pd.isna(row["subgroup"]) else [f"in {row['subgroup']}"]
+    if pd.notna(row["subgroup"]):
+        column, _, level = str(row["subgroup"]).partition(": ")
+        parts.append(f"in {variable_title(column)}: {level_title(level, column)}")
     return " ".join(parts)
 
 
