@@ -8,7 +8,8 @@ from scipy import stats
 from annulus.clinical.derived import Instruments
 from annulus.evaluation.pathway import PATIENT_COLUMNS, pathway_performance, run_axilla_pathway
 from annulus.evaluation.performance import PERFORMANCE_COLUMNS
-from annulus.tables import write_csv
+from annulus.modelling.plan import models_of
+from annulus.tables import write_csv, write_json
 
 DEFAULTS = Instruments(ki67_cut_pct=20, baseline_cortex_mm=3.0, post_nst_cortex_mm=2.3)
 PLAN = {"outcome": "residual_nodal_disease", "positive": [1], "negative": [0]}
@@ -174,9 +175,15 @@ def test_a_study_runs_its_pathway_and_refuses_tables_that_contradict_it(tmp_path
     project.write_design(design)
     assert project.planned()["run_pathway"] == 1
 
+    # No outcome of a test patient is looked at before all models are frozen.
+    assert project.planned("--until", "judge_pathway")["fit_signature"] > 0
     write_csv(project.results / "split/split.csv", people[["patient_id", "cohort"]])
+    for task, plan in design["tasks"].items():
+        for model in models_of(plan, True):
+            write_json(project.results / f"models/{task}/{model}/model.json", {})
     target = "results/small/pathways/axilla/performance.csv"
-    project.snakemake("--cores", "1", "--allowed-rules", "run_pathway", "read_cohort", "--", target)
+    rules = ("run_pathway", "judge_pathway", "read_cohort")
+    project.snakemake("--cores", "1", "--allowed-rules", *rules, "--", target)
     classes = pd.read_csv(project.results / "cohort/participants.csv")["axilla_us_class"]
     assert classes.tolist() == ["suspicious"] * 6 + ["normal"] * 12
     found = pd.read_csv(tmp_path / target)

@@ -98,7 +98,7 @@ def test_the_axilla_is_followed_from_before_to_after_therapy(tmp_path):
         tmp_path,
         "us_axilla_post_nst",
         ("patients=140",),
-        ("pathways/axilla/performance.csv", "split/train/predictors.parquet"),
+        ("pathways/axilla/patients.csv", "split/train/predictors.parquet"),
     )
     predictors = pd.read_parquet(results / "split/train/predictors.parquet").set_index("patient_id")
     features = pd.read_parquet(results / "features/features.parquet").set_index(["patient_id", "timepoint"])

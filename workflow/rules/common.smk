@@ -402,6 +402,11 @@ def model_files(wildcards):
     return [f"{RESULTS}/models/{wildcards.task}/{model}/model.json" for model in models]
 
 
+def every_model():
+    """Return the frozen models of all tasks."""
+    return [f"{RESULTS}/models/{task}/{model}/model.json" for task in TASKS for model in models_of(task)]
+
+
 def part_files(wildcards, table):
     """Return one table of every model of a task."""
     models = models_of(wildcards.task)

@@ -329,22 +329,40 @@ rule run_pathway:
         split="<results>/split/split.csv",
     output:
         patients="<results>/pathways/{pathway}/patients.csv",
+    log:
+        "<logs>/run_pathway/{pathway}.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        cut_mm=INSTRUMENTS["post_nst_cortex_mm"],
+        synthetic=SIMULATED,
+        code=code_of("run_pathway.py"),
+    script:
+        "../../scripts/run_pathway.py"
+
+
+# A pathway fits nothing, but outcomes of test patients are not looked at before all models are frozen.
+rule judge_pathway:
+    input:
+        patients="<results>/pathways/{pathway}/patients.csv",
+        participants="<results>/cohort/participants.csv",
+        frozen=every_model(),
+    output:
         performance=report(
             "<results>/pathways/{pathway}/performance.csv",
             caption="../report/pathway.rst",
             category="{pathway}",
         ),
     log:
-        "<logs>/run_pathway/{pathway}.log",
+        "<logs>/judge_pathway/{pathway}.log",
     conda:
         "../../envs/annulus.yaml"
     params:
         pathway=lookup_pathway,
-        cut_mm=INSTRUMENTS["post_nst_cortex_mm"],
         synthetic=SIMULATED,
-        code=code_of("run_pathway.py"),
+        code=code_of("judge_pathway.py"),
     script:
-        "../../scripts/run_pathway.py"
+        "../../scripts/judge_pathway.py"
 
 
 rule run_cascade:
