@@ -236,6 +236,7 @@ def test_a_disagreement_names_patient_file_values_and_what_to_do():
         ("pn_stage", "pN0", "n_nodes_positive", 1, 0),
         ("pn_stage", "pN1a", "n_nodes_positive", 4, 3),
         ("pn_stage", "pN2a", "n_nodes_positive", 3, 9),
+        ("pn_stage", "pN1mi", "n_nodes_positive", 0, 2),
         ("aln_long_axis_mm", 6.0, "aln_short_axis_mm", 6.1, 6.0),
         ("aln_long_axis_pre_mm", 6.0, "aln_short_axis_pre_mm", 6.1, 5.0),
         ("clip_located", 1, "clip_placed", 0, 1),
@@ -243,6 +244,7 @@ def test_a_disagreement_names_patient_file_values_and_what_to_do():
         ("nst_completed", 1, "nst_cycles", 0, 6),
         ("aln_visible_post", 0, "aln_cortical_thickness_post_mm", 1.5, 0.0),
         ("residual_nodal_disease", 0, "n_nodes_positive", 1, 0),
+        ("residual_nodal_disease", 0, "pn_stage", "pN0i", "pN0"),
         ("her2_ultralow", 1, "her2_ihc", "1+", "0"),
     ],
 )

@@ -4,6 +4,7 @@ Which columns follow from which is said in the data dictionary; how, is here. Al
 reads the workflow, so it needs nothing beyond what Snakemake installs.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -266,8 +267,18 @@ def _ultralow_beyond_zero(ultralow: float, ihc: str) -> bool:
     return ultralow == 1 and ihc != "0"
 
 
-# Nodes that a stage stands for, where the axillary count alone decides it.
-NODES_OF_STAGE = {"pN0": (0, 0), "pN0i": (0, 0), "pN1a": (1, 3), "pN2a": (4, 9)}
+def _no_with_stage(claimed: float, stage: str) -> bool:
+    return claimed == 0 and stage != "pN0"
+
+
+# Nodes that a stage stands for, where the axillary count decides it; micrometastases count as positive.
+NODES_OF_STAGE = {
+    "pN0": (0, 0),
+    "pN0i": (0, 0),
+    "pN1mi": (1, math.inf),
+    "pN1a": (1, 3),
+    "pN2a": (4, 9),
+}
 
 
 def _stage_without_count(stage: str, count: float) -> bool:
@@ -313,6 +324,12 @@ CONTRADICTIONS = (
         "n_nodes_positive",
         _no_with_count,
         "positive nodes after therapy are residual disease",
+    ),
+    Contradiction(
+        "residual_nodal_disease",
+        "pn_stage",
+        _no_with_stage,
+        "any tumour cell in a node after therapy, isolated ones too, is residual disease",
     ),
     Contradiction(
         "her2_ultralow", "her2_ihc", _ultralow_beyond_zero, "ultralow is a part of immunohistochemistry 0"
