@@ -10,14 +10,12 @@ from annulus.clinical.axilla_table import assess_row
 from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.classification import classification
 from annulus.evaluation.performance import PERFORMANCE_COLUMNS
-from annulus.evaluation.plan import READINGS
+from annulus.evaluation.plan import EVERYBODY, READINGS
 from annulus.modelling.split import outcomes_of
 
 PATIENT_COLUMNS = [
     "patient_id", "cohort", "not_applicable", "class", "next_step", "mdt_required", "flags",
 ]  # fmt: skip
-
-EVERYBODY = "all"
 
 
 def run_axilla_pathway(participants: pd.DataFrame, split: pd.DataFrame, cut_mm: float) -> pd.DataFrame:

@@ -20,6 +20,9 @@ CORRECTED = ("auc", "brier", "calibration_slope")
 APPARENT_AUC = "auc_apparent"
 THRESHOLD = "threshold"
 
+# The cohort of a pathway's performance, and the class of a cascade's, that is everybody.
+EVERYBODY = "all"
+
 # Classes that a reading of a pathway calls positive, by what it adds to the pathway's name.
 READINGS: Mapping[str, tuple[str, ...]] = {
     "": ("suspicious",),
@@ -78,7 +81,7 @@ def published_contradictions(design: Mapping[str, Any], models: Mapping[str, Seq
         key = f"published.{place}"
         places = [*design["tasks"], *design["cascades"], *design["pathways"]]
         yield from _unknown(f"{key}.task", "task, cascade or pathway", number["task"], places)
-        everybody = ["all"] if number["task"] in design["pathways"] else []
+        everybody = [EVERYBODY] if number["task"] in design["pathways"] else []
         yield from _unknown(f"{key}.cohort", "cohort", number["cohort"], [*everybody, *cohorts])
         if number["task"] in design["tasks"]:
             plan = design["tasks"][number["task"]]

@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from annulus.evaluation.plan import APPARENT_AUC, CLASS, CORRECTED, ODDS_RATIO, THRESHOLD, corrected
+from annulus.evaluation.plan import (
+    APPARENT_AUC,
+    CLASS,
+    CORRECTED,
+    EVERYBODY,
+    ODDS_RATIO,
+    THRESHOLD,
+    corrected,
+)
 
 PUBLISHED_COLUMNS = [
     "task", "model", "cohort", "metric", "published", "published_lower", "published_upper",
@@ -19,7 +27,6 @@ OUT_OF_FOLD_HERE = (
 )
 AS_FITTED = (APPARENT_AUC, THRESHOLD, *map(corrected, CORRECTED))
 NO_MODEL = "no model"
-EVERYBODY = "all"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """Habitats: how many there are, where they lie in a few patients, and how much of each lesion they are."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,9 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import binary_fill_holes
 
 from annulus.cohort.sources import chunk_of
-from annulus.figures.overlay import Shown, read_shown
+from annulus.figures.overlay import Shown, first_image
 from annulus.figures.style import COHORT_TITLES, GREY, OUTLINES, PALETTE, cohort_title, panels
-from annulus.imaging.qc import IMAGE_KEY
 
 # Measures of ``cluster_validity.csv`` that may be there, and what speaks for a number of clusters.
 MEASURES = {
@@ -148,14 +146,10 @@ def choose_divided(
     """
     divided = rois[(rois["image"] == name) & (rois["kind"] == "habitat") & (rois["voxels"] > 0)]
     training = set(split.loc[split["cohort"] == "train", "patient_id"])
-    shown = []
-    for patient in sorted(training.intersection(divided["patient_id"]))[:patients]:
-        rows = divided[divided["patient_id"] == patient]
-        first = rows.sort_values([*IMAGE_KEY])[[*IMAGE_KEY]].iloc[0]
-        rows, facts = (table[(table[[*IMAGE_KEY]] == first).all(axis="columns")] for table in (rows, images))
-        folder = Path(folders[chunk_of(patient, chunks)])
-        shown.append(read_shown(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
-    return shown
+    return [
+        first_image(divided[divided["patient_id"] == patient], images, folders[chunk_of(patient, chunks)])
+        for patient in sorted(training.intersection(divided["patient_id"]))[:patients]
+    ]
 
 
 def habitat_map_figure(images: Sequence[Shown], count: int) -> tuple[Figure, pd.DataFrame]:

@@ -70,14 +70,17 @@ def choose_images(
     whole = built.groupby("patient_id")["status"].apply(lambda s: (s == "ok").all())
     training = set(split.loc[split["cohort"] == "train", "patient_id"])
     chosen = [patient for patient in sorted(whole[whole].index) if patient in training][:patients]
-    shown = []
-    for patient in chosen:
-        rows = built[built["patient_id"] == patient]
-        first = rows.sort_values([*IMAGE_KEY])[[*IMAGE_KEY]].iloc[0]
-        rows, facts = (table[(table[[*IMAGE_KEY]] == first).all(axis="columns")] for table in (rows, images))
-        folder = Path(folders[chunk_of(patient, chunks)])
-        shown.append(read_shown(facts.iloc[0].fillna("").astype(str).to_dict(), rows, folder))
-    return shown
+    return [
+        first_image(built[built["patient_id"] == patient], images, folders[chunk_of(patient, chunks)])
+        for patient in chosen
+    ]
+
+
+def first_image(regions: pd.DataFrame, images: pd.DataFrame, folder: str) -> Shown:
+    """Read the first image (by time and id) among a patient's ``regions``, whose masks lie in ``folder``."""
+    first = regions.sort_values([*IMAGE_KEY])[[*IMAGE_KEY]].iloc[0]
+    rows, facts = (table[(table[[*IMAGE_KEY]] == first).all(axis="columns")] for table in (regions, images))
+    return read_shown(facts.iloc[0].fillna("").astype(str).to_dict(), rows, Path(folder))
 
 
 def read_shown(facts: Mapping[str, str], rows: pd.DataFrame, folder: Path) -> Shown:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from annulus.figures.style import p_text
+
 
 def number(value: float, digits: int = 3) -> str:
     """Write a number with fixed digits, or a dash where it is missing."""
@@ -21,7 +23,5 @@ def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
 
 
 def p_value(p: float) -> str:
-    """Write a p-value as journals do."""
-    if pd.isna(p):
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Write a p-value as journals do, or a dash where it is missing."""
+    return "–" if pd.isna(p) else p_text(p)

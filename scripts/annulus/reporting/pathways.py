@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from annulus.evaluation.plan import EVERYBODY
 from annulus.figures.style import cohort_title
 from annulus.reporting.numbers import with_interval
 
@@ -35,7 +36,7 @@ def pathway_parts(
         "performance": [
             {
                 "reading": "suspicious alone" if model == name else "anything but normal",
-                "cohort": "All" if cohort == "all" else cohort_title(str(cohort)),
+                "cohort": "All" if cohort == EVERYBODY else cohort_title(str(cohort)),
                 "n": int(group["n"].iloc[0]),
                 "events": int(group["events"].iloc[0]),
                 "values": [

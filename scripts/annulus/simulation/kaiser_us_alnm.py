@@ -1,7 +1,7 @@
 """SYNTHETIC findings on MRI and ultrasound of women with and without axillary metastasis; a table alone.
 
-The four findings of the published model are drawn independently, each with the prevalence that its
-published standard error implies, and the outcome from them by the published odds ratios. What they
+The four findings of the published model are drawn independently, and the outcome from them by the published
+odds ratios. Their prevalences fit the published standard errors, as 15 mirror images of them would. What they
 were read from comes afterwards: the diameter, the five descriptors of the Kaiser tree, and grades
 of flow that depend on the findings and so add nothing to them.
 """
