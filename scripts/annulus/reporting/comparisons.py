@@ -10,7 +10,7 @@ from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.plan import CASCADE
 from annulus.evaluation.table_one import DESCRIBES, OUTCOME_GROUPS, PATIENTS
 from annulus.figures.style import cohort_title, level_title, model_title, variable_title
-from annulus.reporting.numbers import number, p_value, with_interval
+from annulus.reporting.numbers import number, p_value, text_of, with_interval
 
 # Values of whole branches of a configuration stand in assumptions.csv in full.
 LONGEST_VALUE = 160
@@ -48,7 +48,7 @@ def published_rows(published: pd.DataFrame) -> list[dict[str, Any]]:
             "n": number(row["n"], 0),
             "agrees": _agrees(row),
             "source": row["source"],
-            "note": _text(row["note"]),
+            "note": text_of(row["note"]),
         }
         for row in published.to_dict("records")
     ]
@@ -58,9 +58,9 @@ def assumption_rows(assumptions: pd.DataFrame) -> list[dict[str, str]]:
     """Return what was assumed, its key and the value in force, shortened where it is long."""
     return [
         {
-            "what": _text(row["what"]),
-            "key": _text(row["key"]),
-            "value": textwrap.shorten(_text(row["value"]), LONGEST_VALUE, placeholder=" ..."),
+            "what": text_of(row["what"]),
+            "key": text_of(row["key"]),
+            "value": textwrap.shorten(text_of(row["value"]), LONGEST_VALUE, placeholder=" ..."),
         }
         for row in assumptions.to_dict("records")
     ]
@@ -75,14 +75,17 @@ def _part(part: pd.DataFrame, groups: Mapping[str, str]) -> dict[str, Any]:
             {
                 "variable": _described(str(variable)),
                 "lines": [
-                    {"level": _text(line["level"]), "texts": [_text(line[group]) or "–" for group in groups]}
+                    {
+                        "level": text_of(line["level"]),
+                        "texts": [text_of(line[group]) or "–" for group in groups],
+                    }
                     for line in lines.to_dict("records")
                 ],
                 "missing": number(first["missing"], 0),
                 "p": p_value(first["p"]),
-                "test": _text(first["test"]),
+                "test": text_of(first["test"]),
                 "smd": number(first["smd"], 2),
-                "note": _text(first["note"]).removesuffix(DESCRIBES).removesuffix("; "),
+                "note": text_of(first["note"]).removesuffix(DESCRIBES).removesuffix("; "),
             }
         )
     return {"groups": [(title, sizes[key]) for key, title in groups.items()], "rows": rows}
@@ -114,7 +117,3 @@ def _agrees(row: Mapping[str, Any]) -> str:
     if pd.isna(row["agrees"]):
         return "no interval here"
     return "yes" if row["agrees"] else "no"
-
-
-def _text(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)

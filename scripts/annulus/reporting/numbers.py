@@ -1,6 +1,7 @@
 """Numbers as a reader expects them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -25,3 +26,8 @@ def with_interval(row: Mapping[str, float], digits: int = 3) -> str:
 def p_value(p: float) -> str:
     """Write a p-value as journals do, or a dash where it is missing."""
     return "–" if pd.isna(p) else p_text(p)
+
+
+def text_of(value: Any) -> str:
+    """Write a cell of a table, empty where it is missing."""
+    return "" if pd.isna(value) else str(value)
