@@ -6,24 +6,16 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
-from annulus.clinical.derived import Instruments, derive
-from annulus.cohort.checks import PROBLEM_COLUMNS, check_cohort, refuse_errors
-from annulus.cohort.listing import table_file
+from annulus.clinical.derived import Instruments
+from annulus.clinical.intake import CohortTables, take_in
+from annulus.cohort.checks import PROBLEM_COLUMNS, refuse_errors
 from annulus.tables import as_given, write_csv
 
 params = snakemake.params
-simulated = snakemake.input.participants if params.simulated else None
-file = simulated or table_file(params.folder, params.participants)
-participants, problems = check_cohort(
-    file,
-    params.participants,
-    None if params.images is None else table_file(params.folder, params.images),
-    params.images if params.imaged else None,
-    params.folder,
-    params.needed,
-)
-participants, wrong = derive(participants, Instruments(**params.instruments), file)
-problems += wrong
+simulated = snakemake.input.participants if params.simulated else ""
+tables = CohortTables(params.folder, params.participants, params.images, simulated)
+instruments = Instruments(**params.instruments)
+participants, problems = take_in(tables, params.imaged, params.needed, instruments, params.hidden)
 refuse_errors(problems, Path(snakemake.output.problems))
 source = {"cohort_source": params.cohort, "synthetic": int(params.simulated)}
 write_csv(snakemake.output.participants, as_given({**patient, **source} for patient in participants))

@@ -68,7 +68,8 @@ rule read_cohort:
         participants=COHORT.get("participants", {}),
         images=COHORT.get("images"),
         imaged=IMAGED,
-        needed=needed_columns(),
+        needed=NEEDED,
+        hidden=HIDDEN,
         instruments=INSTRUMENTS,
         # A listing of files is no input whose change Snakemake would see.
         listed=None if SIMULATED else sources.listed_digest(COHORT, CHUNKS),

@@ -62,7 +62,7 @@ rule share_out:
     conda:
         "../../envs/annulus.yaml"
     params:
-        clinical=predictor_columns(),
+        clinical=PREDICTORS,
         size_measure=SIZE_MEASURE,
         images=list(EXTRACTED),
         timepoints=DESIGN["timepoints"],
