@@ -61,10 +61,14 @@ def clinical_variables(design: Design) -> list[str]:
 
 
 def predictor_columns(design: Design) -> list[str]:
-    """Return the columns of participants that stand beside the features: variables, centres, covariates."""
+    """Return the columns of participants that stand beside the features.
+
+    They are clinical variables, covariates, the centre, and predictions that somebody else made.
+    """
     carried = {name for task in design["tasks"].values() for name in carried_columns(task["signature"])}
+    given = {column for task in design["tasks"].values() for column in task["predictions"].values()}
     centre = [design["centre"]] if "centre" in design else []
-    return sorted(carried.union(clinical_variables(design), centre))
+    return sorted(carried.union(clinical_variables(design), given, centre))
 
 
 def task_variables(plan: Mapping[str, Any]) -> list[str]:
