@@ -16,6 +16,6 @@ fitted = fit_clinical_model(
     params.clinical["stay_p"],
     freezing_for(training, params.outer_folds, params.cut_off, params.seed),
 )
-write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
+write_json(snakemake.output.fitted, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training"):
     write_csv(snakemake.output[name], getattr(fitted, name))

@@ -21,6 +21,6 @@ fitted = fit_combined_model(
     params.plan["clinical"],
     freezing_for(training, params.outer_folds, params.cut_off, params.seed),
 )
-write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
+write_json(snakemake.output.fitted, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training"):
     write_csv(snakemake.output[name], getattr(fitted, name))

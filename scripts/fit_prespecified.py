@@ -17,6 +17,6 @@ training = read_training(snakemake.input.predictors, snakemake.input.outcomes, w
 variables = prespecified_variables(wildcards.prespecified, params.clinical)
 freezing = freezing_for(training, params.outer_folds, params.cut_off, params.seed)
 fitted = fit_prespecified_model(training, wildcards.prespecified, variables, freezing)
-write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
+write_json(snakemake.output.fitted, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training"):
     write_csv(snakemake.output[name], getattr(fitted, name))

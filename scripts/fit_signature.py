@@ -15,6 +15,6 @@ freezing = freezing_for(training, params.outer_folds, params.cut_off, params.see
 fitted = fit_signature(
     training, roi, columns, params.signature, params.outer_folds, params.nested, freezing, lower
 )
-write_json(snakemake.output.model, fitted.model.to_json() | {"synthetic": params.synthetic})
+write_json(snakemake.output.fitted, fitted.model.to_json() | {"synthetic": params.synthetic})
 for name in ("selection", "odds_ratios", "training", "path", "cv", "cross_fitted", "choice"):
     write_csv(snakemake.output[name], getattr(fitted, name))

@@ -6,10 +6,10 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.modelling.frozen import FrozenModel
+from annulus.modelling.bundle import read_bundle
 from annulus.modelling.predicting import predict
-from annulus.tables import read_json, write_csv
+from annulus.tables import write_csv
 
-models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]
+models = [read_bundle(path).model for path in snakemake.input.models]
 predictors = pd.read_parquet(snakemake.input.predictors)
 write_csv(snakemake.output.predictions, predict(models, predictors, snakemake.wildcards.cohort))

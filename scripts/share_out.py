@@ -1,4 +1,4 @@
-"""Write one cohort's predictors, and its outcomes apart from them."""
+"""Write one cohort's predictors, without its outcomes."""
 
 from annulus.job import log_to
 
@@ -8,8 +8,8 @@ import pandas as pd
 
 from annulus.features.timepoints import by_patient
 from annulus.modelling.size import lesion_size
-from annulus.modelling.split import LEFT_OUT, of_cohort, outcomes_of, predictors_of
-from annulus.tables import read_csv, read_text_csv, write_csv, write_parquet
+from annulus.modelling.split import of_cohort, predictors_of
+from annulus.tables import read_csv, read_text_csv, write_parquet
 
 params = snakemake.params
 split = read_csv(snakemake.input.split)
@@ -19,8 +19,4 @@ if snakemake.input.features:
     features = pd.read_parquet(snakemake.input.features[0])
     parts.append(lesion_size(read_csv(snakemake.input.rois[0]), params.size_measure))
     parts.append(by_patient(features, params.images, params.timepoints, params.changes))
-predictors = predictors_of(participants, params.clinical, *parts)
-write_parquet(snakemake.output.predictors, predictors)
-outcomes = outcomes_of(participants.set_index("patient_id"), params.tasks)
-outcomes = outcomes.join(split.set_index("patient_id")[LEFT_OUT])
-write_csv(snakemake.output.outcomes, outcomes.reset_index())
+write_parquet(snakemake.output.predictors, predictors_of(participants, params.clinical, *parts))

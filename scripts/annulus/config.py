@@ -99,6 +99,34 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     return StudyConfig(design, cohort, imaging)
 
 
+def load_external(config: Settings, folders: Folders) -> tuple[StudyConfig, dict[str, str]]:
+    """Return a study and the files of its external cohorts by their names, as ``config`` asks for them.
+
+    They are those of ``--config cohort=...`` (several with commas between them), or the study's own list
+    ``external``. Raises StudyError when there is none, or two have one name.
+    """
+    given = None if "tasks" in config else config.get("cohort")
+    own = {key: value for key, value in config.items() if key != "cohort" or given is None}
+    study = load(own, folders)
+    wanted = study.design["external"] if given is None else str(given).split(",")
+    if not wanted:
+        raise StudyError(
+            "external: say which cohort, with --config study=NAME cohort=config/cohorts/MINE.yaml, or list cohorts "
+            f"under external in the study {study.design['name']}."
+        )
+    files: dict[str, str] = {}
+    for place in wanted:
+        name = str(read_yaml(folders.find("cohorts", place)).get("name"))
+        if name == study.cohort["name"]:
+            raise StudyError(
+                f"external: {place} is the cohort that the study was developed on; give another."
+            )
+        if name in files:
+            raise StudyError(f"external: {files[name]} and {place} are both named {name}; rename one.")
+        files[name] = place
+    return study, files
+
+
 def read_yaml(path: Path) -> Settings:
     """Read a YAML mapping; raises StudyError with the line when it is not one."""
     try:

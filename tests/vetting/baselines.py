@@ -16,7 +16,8 @@ from vetting.rows import About, Convention, DataAbsent, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
 from annulus.features.regions import RegionMask
-from annulus.features.settings import WITHOUT_EFFECT, Settings
+from annulus.features.ignored import WITHOUT_EFFECT
+from annulus.features.settings import Settings
 from annulus.imaging.reading import Image, read_image
 
 for name in ("radiomics", "annulus.features.textures"):

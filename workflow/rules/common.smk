@@ -22,6 +22,7 @@ from annulus.config import Folders, load
 from annulus.errors import StudyError
 from annulus.evaluation import plan as evaluation_plan
 from annulus.modelling import plan as planned
+from annulus.modelling.front_end import SECTIONS
 from annulus.modelling.plan import PRESPECIFIED, step_names, step_settings
 from annulus.simulation import roster
 
@@ -54,6 +55,7 @@ REGIONS = {key: value for key, value in DESIGN["regions"].items() if key != "hab
 OUTCOMES = {
     name: {key: task[key] for key in ("outcome", "positive", "negative")} for name, task in TASKS.items()
 }
+OUTCOME_CODING = {name: {**OUTCOMES[name], "label": task["label"]} for name, task in TASKS.items()}
 SIGNED = sorted({roi for task in TASKS.values() for roi in task["signatures"]}) or ["none"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
@@ -354,9 +356,52 @@ def model_files(wildcards):
     return [f"{RESULTS}/models/{wildcards.task}/{model}/model.json" for model in models]
 
 
+def task_models():
+    """Return the task and name of every model."""
+    return [(task, model) for task in TASKS for model in models_of(task)]
+
+
 def every_model():
     """Return the frozen models of all tasks."""
-    return [f"{RESULTS}/models/{task}/{model}/model.json" for task in TASKS for model in models_of(task)]
+    return [f"{RESULTS}/models/{task}/{model}/model.json" for task, model in task_models()]
+
+
+def every_fitted():
+    """Return the fitted models of all tasks, before they are frozen."""
+    return [f"{RESULTS}/tasks/{task}/parts/{model}/fitted.json" for task, model in task_models()]
+
+
+def cards_of(task):
+    """Return the Model Cards of a task's models."""
+    return [f"{RESULTS}/models/{task}/{model}/card.md" for model in models_of(task)]
+
+
+def described_study(task):
+    """Return what Model Cards of a task say of the study itself."""
+    return {
+        "title": DESIGN["title"],
+        "source": DESIGN.get("source", ""),
+        "eligibility": DESIGN["eligibility"],
+        "use": TASKS[task]["decision"]["description"],
+        "images": EXTRACTED,
+        "cohorts": COHORTS,
+    }
+
+
+def held_out_cohorts():
+    """Return a pattern of the cohorts that no model is fitted on."""
+    return "|".join(cohort for cohort in COHORTS if cohort != "train") or "none"
+
+
+def front_end_settings():
+    """Return what of the design decides how predictors are made."""
+    return {key: DESIGN[key] for key in (*SECTIONS, "seed") if key in DESIGN}
+
+
+def cohort_terms():
+    """Return what the cohort's configuration says of who may use the data, and how."""
+    keys = ("name", "licence", "citation", "redistribution")
+    return {key: COHORT[key] for key in keys if key in COHORT}
 
 
 def part_files(wildcards, table):
@@ -413,9 +458,9 @@ def choice_files(wildcards):
 
 
 def combined_signatures(wildcards):
-    """Return the frozen signatures that a combined model uses."""
+    """Return the fitted signatures that a combined model uses."""
     rois = TASKS[wildcards.task]["combined"][wildcards.combined]["signatures"]
-    return [f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois]
+    return [f"{RESULTS}/tasks/{wildcards.task}/parts/signature_{roi}/fitted.json" for roi in rois]
 
 
 def combined_scores(wildcards):

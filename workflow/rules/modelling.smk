@@ -1,4 +1,4 @@
-# Models, fitted on training patients alone and frozen as JSON.
+# Models, fitted on training patients alone, and sealed as JSON when all of them are there.
 
 
 rule fit_signature:
@@ -7,7 +7,7 @@ rule fit_signature:
         outcomes="<results>/split/train/outcomes.csv",
         stability=signature_stability,
     output:
-        model="<results>/models/{task}/signature_{roi}/model.json",
+        fitted="<results>/tasks/{task}/parts/signature_{roi}/fitted.json",
         selection="<results>/tasks/{task}/parts/signature_{roi}/selection.csv",
         odds_ratios="<results>/tasks/{task}/parts/signature_{roi}/odds_ratios.csv",
         training="<results>/tasks/{task}/parts/signature_{roi}/training.csv",
@@ -39,7 +39,7 @@ rule fit_clinical:
         predictors="<results>/split/train/predictors.parquet",
         outcomes="<results>/split/train/outcomes.csv",
     output:
-        model="<results>/models/{task}/clinical/model.json",
+        fitted="<results>/tasks/{task}/parts/clinical/fitted.json",
         selection="<results>/tasks/{task}/parts/clinical/selection.csv",
         odds_ratios="<results>/tasks/{task}/parts/clinical/odds_ratios.csv",
         training="<results>/tasks/{task}/parts/clinical/training.csv",
@@ -63,7 +63,7 @@ rule fit_prespecified:
         predictors="<results>/split/train/predictors.parquet",
         outcomes="<results>/split/train/outcomes.csv",
     output:
-        model="<results>/models/{task}/{prespecified}/model.json",
+        fitted="<results>/tasks/{task}/parts/{prespecified}/fitted.json",
         selection="<results>/tasks/{task}/parts/{prespecified}/selection.csv",
         odds_ratios="<results>/tasks/{task}/parts/{prespecified}/odds_ratios.csv",
         training="<results>/tasks/{task}/parts/{prespecified}/training.csv",
@@ -89,7 +89,7 @@ rule fit_combined:
         signatures=combined_signatures,
         cross_fitted=combined_scores,
     output:
-        model="<results>/models/{task}/{combined}/model.json",
+        fitted="<results>/tasks/{task}/parts/{combined}/fitted.json",
         selection="<results>/tasks/{task}/parts/{combined}/selection.csv",
         odds_ratios="<results>/tasks/{task}/parts/{combined}/odds_ratios.csv",
         training="<results>/tasks/{task}/parts/{combined}/training.csv",
@@ -106,6 +106,37 @@ rule fit_combined:
         code=code_of("fit_combined.py"),
     script:
         "../../scripts/fit_combined.py"
+
+
+rule freeze_models:
+    input:
+        fitted=every_fitted(),
+        predictors="<results>/split/train/predictors.parquet",
+        outcomes="<results>/split/train/outcomes.csv",
+        split="<results>/split/split.csv",
+        catalogue=if_imaged("<results>/features/catalogue.csv"),
+        images=if_imaged("<results>/cohort/images.csv"),
+        habitats=habitat_files,
+    output:
+        models=every_model(),
+        front_end="<results>/models/front_end.json",
+        fingerprints="<results>/models/fingerprints.csv",
+        freezing=update("<results>/provenance/freezing.csv"),
+    log:
+        "<logs>/freeze_models.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        study=DESIGN["name"],
+        models=task_models(),
+        outcomes=OUTCOME_CODING,
+        design=front_end_settings(),
+        imaging=STUDY.imaging,
+        images=list(EXTRACTED),
+        cohort=cohort_terms(),
+        code=code_of("freeze_models.py"),
+    script:
+        "../../scripts/freeze_models.py"
 
 
 rule refit_resamples:

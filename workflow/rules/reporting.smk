@@ -23,6 +23,30 @@ rule write_gallery:
         "../../scripts/write_gallery.py"
 
 
+# A task's models are a list, so that each task has a rule of its own.
+for TASK in TASKS:
+
+    rule:
+        name:
+            f"write_cards_{TASK}"
+        input:
+            models=[f"<results>/models/{TASK}/{model}/model.json" for model in models_of(TASK)],
+            front_end="<results>/models/front_end.json",
+            performance=f"<results>/tasks/{TASK}/performance.csv",
+            warnings=f"<results>/tasks/{TASK}/warnings.csv",
+        output:
+            cards=cards_of(TASK),
+        log:
+            f"<logs>/write_cards/{TASK}.log",
+        conda:
+            "../../envs/annulus.yaml"
+        params:
+            study=described_study(TASK),
+            code=code_of("write_cards.py"),
+        script:
+            "../../scripts/write_cards.py"
+
+
 rule write_report:
     input:
         figures=all_figures(),

@@ -1,5 +1,5 @@
 # Patients shared out over cohorts, once, and a folder per cohort. Rules that train read split/train/ alone,
-# and outcomes of the other cohorts are read only when frozen models are evaluated.
+# and outcomes of the other cohorts are opened only when all models are frozen.
 
 
 rule allocate_patients:
@@ -56,7 +56,6 @@ rule share_out:
         rois=if_imaged("<results>/rois/rois.csv"),
     output:
         predictors="<results>/split/{cohort}/predictors.parquet",
-        outcomes="<results>/split/{cohort}/outcomes.csv",
     log:
         "<logs>/share_out/{cohort}.log",
     conda:
@@ -67,7 +66,46 @@ rule share_out:
         images=list(EXTRACTED),
         timepoints=DESIGN["timepoints"],
         changes=DESIGN["changes"],
-        tasks=OUTCOMES,
         code=code_of("share_out.py"),
     script:
         "../../scripts/share_out.py"
+
+
+rule share_out_training_outcomes:
+    input:
+        split="<results>/split/split.csv",
+        participants="<results>/cohort/participants.csv",
+    output:
+        outcomes="<results>/split/train/outcomes.csv",
+    log:
+        "<logs>/share_out_training_outcomes.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        tasks=OUTCOMES,
+        code=code_of("share_out_training_outcomes.py"),
+    script:
+        "../../scripts/share_out_training_outcomes.py"
+
+
+# The models are inputs, so nothing of the other cohorts' outcomes is known to any rule before all are frozen.
+rule open_outcomes:
+    input:
+        split="<results>/split/split.csv",
+        participants="<results>/cohort/participants.csv",
+        models=every_model(),
+        freezing="<results>/provenance/freezing.csv",
+    output:
+        outcomes="<results>/split/{cohort}/outcomes.csv",
+        openings=update("<results>/provenance/openings_{cohort}.csv"),
+    log:
+        "<logs>/open_outcomes/{cohort}.log",
+    wildcard_constraints:
+        cohort=held_out_cohorts(),
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        tasks=OUTCOMES,
+        code=code_of("open_outcomes.py"),
+    script:
+        "../../scripts/open_outcomes.py"

@@ -86,7 +86,7 @@ class Column:
 def columns_of(table: str) -> dict[str, Column]:
     """Return the columns of one table of the dictionary, ``participants`` or ``images``."""
     content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return {name: _column(name, entry) for name, entry in content[table].items()}
+    return {name: column_of(name, entry) for name, entry in content[table].items()}
 
 
 def terms_of(column: Column) -> list[str]:
@@ -118,8 +118,23 @@ def origins(name: str, columns: Mapping[str, Column]) -> set[str]:
     return {name}.union(*(origins(parent, columns) for parent in parents))
 
 
-def _column(name: str, entry: Mapping[str, Any]) -> Column:
+def column_of(name: str, entry: Mapping[str, Any]) -> Column:
+    """Read a column from its entry in a dictionary."""
     derived = entry.get("derived")
     if derived is not None:
         derived = Derivation(tuple(derived["from"]), tuple(derived.get("with", ())), derived["rule"])
     return Column(name=name, **{**entry, "levels": tuple(entry.get("levels", ())), "derived": derived})
+
+
+def entry_of(column: Column) -> dict[str, Any]:
+    """Describe a column as a dictionary's entry: what its values are, not where they come from."""
+    entry: dict[str, Any] = {"type": column.type, "description": column.description}
+    if column.unit:
+        entry["unit"] = column.unit
+    limits = {"minimum": column.minimum, "maximum": column.maximum}
+    entry |= {name: limit for name, limit in limits.items() if math.isfinite(limit)}
+    if column.levels:
+        entry["levels"] = list(column.levels)
+    if column.scores:
+        entry["scores"] = dict(column.scores)
+    return entry

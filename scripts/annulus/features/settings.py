@@ -10,6 +10,7 @@ from typing import Any
 from radiomics import getFeatureClasses
 
 from annulus.errors import StudyError
+from annulus.features.ignored import WITHOUT_EFFECT
 from annulus.imaging.preparing import Preparation
 
 WAVELET_BANDS = {
@@ -41,8 +42,6 @@ DEFAULTS: Mapping[str, Any] = {
     "force2Ddimension": 0,
     "resegmentRange": None,
 }
-# What quality control or the manifest decides instead.
-WITHOUT_EFFECT = ("label", "label_channel", "geometryTolerance", "correctMask", "additionalInfo")
 
 # Only a lesion has a shape of its own; a ring's is that of the lesion inside it.
 SHAPED = ("tumour", "node")

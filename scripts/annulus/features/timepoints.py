@@ -47,12 +47,36 @@ def by_patient(
     tables = {name: table.reindex(patients) for name, table in by_time.items()}
     for name, change in changes.items():
         tables[name] = _change(tables[change["from"]], tables[change["to"]], change["kind"])
-    region = re.compile(f"((?:{'|'.join(map(re.escape, images))})_[a-z0-9]+)_(.*)")
+    names = tuple(images)
     parts = [
-        table.rename(columns=lambda column, name=name: region.sub(rf"\1{name}_\2", column, count=1))
-        for name, table in tables.items()
+        table.rename(columns=lambda column, time=time: _timed(column, names, time))
+        for time, table in tables.items()
     ]
     return pd.concat(parts, axis=1).reset_index()
+
+
+def catalogue_by_patient(
+    catalogue: pd.DataFrame,
+    images: Iterable[str],
+    timepoints: Mapping[str, str],
+    changes: Mapping[str, Mapping[str, str]],
+) -> pd.DataFrame:
+    """Return the rows of ``features/catalogue.csv`` for the columns that :func:`by_patient` makes.
+
+    ``time`` is the short name of the time or change, empty where the study has no timepoints.
+    """
+    names = tuple(images)
+    parts = [
+        catalogue.assign(column=[_timed(column, names, time) for column in catalogue["column"]], time=time)
+        for time in (*timepoints, *changes)
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else catalogue.assign(time="")
+
+
+def _timed(column: str, images: tuple[str, ...], time: str) -> str:
+    """Put a time behind the region of a feature's name."""
+    region = f"((?:{'|'.join(map(re.escape, images))})_[a-z0-9]+)_(.*)"
+    return re.sub(region, rf"\1{time}_\2", column, count=1)
 
 
 def _change(before: pd.DataFrame, after: pd.DataFrame, kind: str) -> pd.DataFrame:

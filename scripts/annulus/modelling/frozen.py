@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from annulus.clinical.encoding import encode
-from annulus.cohort.dictionary import Column
+from annulus.cohort.dictionary import Column, column_of, entry_of
 from annulus.modelling.frozen_steps import FrozenStep, prepared, raw_columns, step_from_json, step_to_json
 from annulus.modelling.plan import rad_score
 from annulus.modelling.scorers import Kernel, Trees
@@ -95,7 +95,8 @@ class FrozenModel:
 
     ``linear`` gives its linear predictor (log-odds): a regression, or a signature of another kind. ``reason``
     says why there is no model when ``linear`` is None. ``cut_off`` was chosen on training patients.
-    ``log_likelihood`` is that of the training fit, of models fitted by maximum likelihood.
+    ``log_likelihood`` is that of the training fit, of models fitted by maximum likelihood. ``variables``
+    describe the columns of participants that scoring reads; a sealed model has them.
     """
 
     name: str
@@ -107,12 +108,30 @@ class FrozenModel:
     cut_off: CutOff | None = None
     log_likelihood: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Column] = field(default_factory=dict)
 
-    def score(self, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> np.ndarray:
-        """Linear predictor of every patient from features and clinical variables as recorded."""
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the raw table that scoring needs: signatures' own, the model's, clinical variables."""
+        if self.linear is None:
+            return ()
+        made = {rad_score(roi) for roi in self.signatures}
+        parts = [column for scorer in self.signatures.values() for column in scorer.columns]
+        parts += [
+            column
+            for column in self.linear.columns
+            if column not in made and column.partition("[")[0] not in self.clinical
+        ]
+        return tuple(dict.fromkeys([*parts, *self.clinical]))
+
+    def score(self, predictors: pd.DataFrame, columns: Mapping[str, Column] | None = None) -> np.ndarray:
+        """Linear predictor of every patient from features and clinical variables as recorded.
+
+        ``columns`` describe clinical variables where the model does not do so itself.
+        """
         if self.linear is None:
             raise ValueError(f"{self.name} was not fitted: {self.reason}")
-        clinical = self._clinical(predictors, columns)
+        clinical = self._clinical(predictors, {**(columns or {}), **self.variables})
         scores = pd.DataFrame(
             {rad_score(roi): scorer.of(predictors) for roi, scorer in self.signatures.items()},
             index=predictors.index,
@@ -144,6 +163,7 @@ class FrozenModel:
             "threshold": None if self.cut_off is None else _cut_off_json(self.cut_off),
             "log_likelihood": self.log_likelihood,
             "training": dict(self.training),
+            "variables": {name: entry_of(column) for name, column in self.variables.items()},
         }
 
     @classmethod
@@ -159,6 +179,7 @@ class FrozenModel:
             cut_off=None if content["threshold"] is None else _cut_off(content["threshold"]),
             log_likelihood=content["log_likelihood"],
             training=content["training"],
+            variables={name: column_of(name, entry) for name, entry in content["variables"].items()},
         )
 
 

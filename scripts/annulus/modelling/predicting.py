@@ -1,22 +1,20 @@
 """Patients scored by frozen models, without anything that fits one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 
-from annulus.cohort.dictionary import Column, columns_of
 from annulus.modelling.frozen import FrozenModel
 from annulus.modelling.scorers import probability
 
 
 def predict(models: Iterable[FrozenModel], predictors: pd.DataFrame, cohort: str) -> pd.DataFrame:
-    """Score a cohort with every model that there is."""
-    columns: Mapping[str, Column] = columns_of("participants")
+    """Score a cohort with every model that there is; each describes its clinical variables itself."""
     parts = []
     for model in models:
         if model.linear is None:
             continue
-        scores = model.score(predictors, columns)
+        scores = model.score(predictors)
         parts.append(
             pd.DataFrame(
                 {

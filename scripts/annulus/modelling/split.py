@@ -178,6 +178,18 @@ def outcomes_of(participants: pd.DataFrame, tasks: Mapping[str, Mapping[str, Any
     )
 
 
+def cohort_outcomes(
+    participants: pd.DataFrame, split: pd.DataFrame, cohort: str, tasks: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """Return ``split/<cohort>/outcomes.csv``: every task's outcome of one cohort's participants.
+
+    With who of them are held out together (:data:`LEFT_OUT`).
+    """
+    people = of_cohort(participants, split, cohort).set_index("patient_id")
+    outcomes = outcomes_of(people, tasks)
+    return outcomes.join(split.set_index("patient_id")[LEFT_OUT]).reset_index()
+
+
 def eligible(
     participants: pd.DataFrame, conditions: Iterable[Mapping[str, Any]], flow: Flow
 ) -> tuple[pd.DataFrame, Flow]:
