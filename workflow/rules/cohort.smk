@@ -68,6 +68,8 @@ rule read_cohort:
         participants=COHORT.get("participants", {}),
         images=COHORT.get("images"),
         imaged=IMAGED,
+        features=COHORT["features"] if TABLED else None,
+        groups=DESIGN["feature_groups"],
         needed=needed_columns(),
         instruments=INSTRUMENTS,
         # A listing of files is no input whose change Snakemake would see.

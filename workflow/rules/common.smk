@@ -16,8 +16,8 @@ os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
 from annulus import assumptions, codehash, contradictions
 from annulus.clinical.derived import Instruments, derive
-from annulus.cohort import checks, files, listing, sources
-from annulus.cohort.dictionary import columns_of
+from annulus.cohort import checks, feature_table, files, listing, sources
+from annulus.cohort.dictionary import columns_of, digest_of
 from annulus.config import Folders, load
 from annulus.errors import StudyError
 from annulus.evaluation import plan as evaluation_plan
@@ -39,6 +39,8 @@ DESIGN, COHORT = STUDY.design, STUDY.cohort
 RESULTS = f"results/{DESIGN['name']}"
 SIMULATED = COHORT["source"] == "simulated"
 IMAGED = bool(DESIGN["images"])
+TABLED = bool(DESIGN["feature_groups"])
+FEATURED = IMAGED or TABLED
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
@@ -90,19 +92,31 @@ EXTRACTION = {
     "scale_with": {name: image["scale_with"] for name, image in EXTRACTED.items()},
     "seed": DESIGN["seed"],
 }
+# The names that columns of features begin with.
+FEATURE_IMAGES = [feature_table.IMAGE] if TABLED else list(EXTRACTED)
 SETTINGS = {name: STUDY.imaging[image["settings"]] for name, image in EXTRACTED.items()}
 
 
 def if_imaged(*paths):
-    """Return the paths in a study with images, and none in one of clinical variables alone."""
+    """Return the paths in a study with images, and none in another."""
     return list(paths) if IMAGED else []
+
+
+def if_featured(*paths):
+    """Return the paths in a study with features, and none in one of clinical variables alone."""
+    return list(paths) if FEATURED else []
+
+
+def lost_patients():
+    """Return the table of patients who are lost before the split: at quality control, or without features."""
+    return if_imaged(f"{RESULTS}/qc/lost.csv") if IMAGED else if_featured(f"{RESULTS}/features/failures.csv")
 
 
 def cohort_tables(wildcards=None):
     """Return the files that the cohort's participants and images are read from."""
     if SIMULATED:
         return {"participants": f"{RESULTS}/simulation/patients.csv"}
-    kinds = ["participants", *if_imaged("images")]
+    kinds = ["participants", *if_imaged("images"), *(["features"] if TABLED else [])]
     return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in kinds}
 
 
@@ -169,6 +183,10 @@ def read_tables():
             among,
         )
         patients, wrong = derive(patients, Instruments(**INSTRUMENTS), listing.table_file(folder, people))
+        if TABLED:
+            ids = [patient["patient_id"] for patient in patients]
+            groups = DESIGN["feature_groups"]
+            wrong += feature_table.read_feature_table(folder, COHORT["features"], groups, people, ids, among)[1]
         checks.refuse_errors([*problems, *wrong], Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
         images = sources.read_source(folder, pictures, among) if IMAGED else []
@@ -199,8 +217,8 @@ CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
 
 
 def code_of(script):
-    """Hash a rule's script and the library modules behind it."""
-    return codehash.code_of(ROOT / "scripts" / script)
+    """Hash a rule's script and the library modules behind it, with the study's own variables if any."""
+    return codehash.code_of(ROOT / "scripts" / script) + digest_of(DESIGN["variables"])
 
 
 def chunk_rows(wildcards):
@@ -363,8 +381,13 @@ def batch_of_splits(wildcards):
 
 
 def all_cross_fitted(wildcards):
-    """Return the cross-fitted Rad-scores of every signature of a task."""
-    return signature_files(wildcards, "cross_fitted")
+    """Return the cross-fitted Rad-scores of the signatures that are held against the lesion's size."""
+    return signature_files(wildcards, "cross_fitted") if IMAGED else []
+
+
+def sized_signatures(wildcards):
+    """Return the regions whose signatures are held against the lesion's size, which only masks tell."""
+    return TASKS[wildcards.task]["signatures"] if IMAGED else []
 
 
 def models_by_size(wildcards):

@@ -22,7 +22,7 @@ rule fit_signature:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         signature=from_task("signature"),
         outer_folds=from_task("outer_folds"),
         cut_off=from_task("cut_off"),
@@ -120,7 +120,7 @@ rule refit_resamples:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         plan=refitted_plan,
         resamples=DESIGN["resamples"],
         numbers=batch_of_resamples,
@@ -143,7 +143,7 @@ rule refit_splits:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         plan=refitted_plan,
         splits=DESIGN["repeated_splits"],
         numbers=batch_of_splits,
@@ -193,7 +193,7 @@ rule relate_to_volume:
     conda:
         "../../envs/annulus.yaml"
     params:
-        rois=from_task("signatures"),
+        rois=sized_signatures,
         synthetic=SIMULATED,
         code=code_of("relate_to_volume.py"),
     script:
