@@ -10,9 +10,7 @@ from annulus.tables import read_text_csv, write_csv, write_parquet
 
 params = snakemake.params
 patients = read_text_csv(snakemake.input.participants)["patient_id"]
-table, _ = read_feature_table(
-    params.folder, params.features, params.groups, params.people, patients
-)
+table, _ = read_feature_table(params.folder, params.features, params.groups, params.people, patients)
 write_parquet(snakemake.output.features, features_of(table))
 write_csv(snakemake.output.catalogue, catalogue_of(table))
 write_csv(snakemake.output.failures, failures_of(table))

@@ -32,7 +32,7 @@ def contradictions(design: Settings) -> list[str]:
     tasks, imaged = design["tasks"], bool(design["images"])
     lines = _region_contradictions(design) + _image_contradictions(design) + _timepoint_contradictions(design)
     lines += _without_images(design) + _group_contradictions(design) + _named_like_ours(design)
-    lines += _column_contradictions(design)
+    lines += _column_contradictions(design) + _prediction_contradictions(design)
     for task in tasks:
         lines += _task_contradictions(task, design)
     lines += _table_one_contradictions("table_one", design["table_one"], tasks)
@@ -45,7 +45,7 @@ def contradictions(design: Settings) -> list[str]:
 
 
 def signed_regions(design: Settings) -> list[str]:
-    """Name all that may have a signature: groups, or regions, habitats and controls at every time and change."""
+    """Name all that may have a signature: groups; regions, habitats and controls at every time and change."""
     regions = [
         *design["regions"]["rois"],
         *design["feature_groups"],
@@ -88,6 +88,42 @@ def _named_like_ours(design: Settings) -> list[str]:
     ]
 
 
+def _prediction_contradictions(design: Settings) -> list[str]:
+    """Refuse to fit and to judge somebody else's predictions in one study."""
+    given = [task for task, plan in design["tasks"].items() if plan["predictions"]]
+    if not given:
+        return []
+    lines = [
+        f"tasks.{task}.predictions: the task has none, but {given[0]} has; in a study of given predictions "
+        "every task has them."
+        for task, plan in design["tasks"].items()
+        if not plan["predictions"]
+    ]
+    if design["images"]:
+        lines.append(f"images: {given[0]} has given predictions, which need no images; leave them out.")
+    if design["feature_groups"]:
+        lines.append(
+            f"feature_groups: {given[0]} has given predictions, which need no features; leave it out."
+        )
+    if design["pathways"]:
+        lines.append(f"pathways: {given[0]} has given predictions; make the pathway a study of its own.")
+    if design["split"]["by"] not in ("none", "column"):
+        lines.append("split.by: nothing is trained on given predictions; choose none, or column.")
+    if "train" in design["split"].get("cohorts", {}):
+        lines.append("split.cohorts.train: nothing is trained on given predictions; give it another name.")
+    for task in given:
+        plan = design["tasks"][task]
+        fitted = [key for key in ("signatures", "combined") if plan[key]]
+        fitted += ["clinical.candidates"] if plan["clinical"]["candidates"] else []
+        lines += [f"tasks.{task}.{key}: given predictions are not fitted; leave it out." for key in fitted]
+        if plan["cut_off"]["rule"] != "fixed":
+            lines.append(
+                f"tasks.{task}.cut_off: no training patients choose it; give rule: fixed and at: the "
+                "probability from which on patients are positive."
+            )
+    return lines
+
+
 def _column_contradictions(design: Settings) -> list[str]:
     """Refuse columns that the data dictionary does not have, and predictors that are no numbers or levels."""
     columns, lines = columns_of("participants"), list[str]()
@@ -102,6 +138,7 @@ def _column_contradictions(design: Settings) -> list[str]:
         predictors += [(f"tasks.{task}.clinical.candidates", name) for name in plan["clinical"]["candidates"]]
         for model, parts in plan["combined"].items():
             predictors += [(f"tasks.{task}.combined.{model}.clinical", name) for name in parts["clinical"]]
+        predictors += [(f"tasks.{task}.predictions.{m}", name) for m, name in plan["predictions"].items()]
     for key, name in [*named, *predictors]:
         if name not in columns:
             lines.append(f"{key}: the column {name!r} is not known{_nearest(name, list(columns))}.")
@@ -171,6 +208,11 @@ def _combined_contradictions(plan: Settings) -> list[str]:
             lines.append(f"combined.{model}: it has no terms.")
         if model in KEPT_NAMES or model.startswith("signature_"):
             lines.append(f"combined: the name {model!r} is taken; choose another.")
+    lines += [
+        f"predictions: the name {model!r} is taken; choose another."
+        for model in plan["predictions"]
+        if model in KEPT_NAMES or model.startswith("signature_")
+    ]
     nomogram = plan.get("nomogram")
     if nomogram is not None and nomogram not in combined:
         lines.append(

@@ -68,9 +68,10 @@ rule read_cohort:
         participants=COHORT.get("participants", {}),
         images=COHORT.get("images"),
         imaged=IMAGED,
-        features=COHORT["features"] if TABLED else None,
+        features=FEATURES,
         groups=DESIGN["feature_groups"],
-        needed=needed_columns(),
+        needed=NEEDED,
+        hidden=HIDDEN,
         instruments=INSTRUMENTS,
         # A listing of files is no input whose change Snakemake would see.
         listed=None if SIMULATED else sources.listed_digest(COHORT, CHUNKS),

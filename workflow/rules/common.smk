@@ -14,15 +14,16 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
-from annulus import assumptions, codehash, contradictions
-from annulus.clinical.derived import Instruments, derive
+from annulus import assumptions, codehash, columns
+from annulus.clinical.derived import Instruments
+from annulus.clinical.intake import CohortTables, take_in
 from annulus.cohort import checks, feature_table, files, listing, sources
-from annulus.cohort.dictionary import columns_of, digest_of
+from annulus.cohort.dictionary import digest_of
 from annulus.config import Folders, load
 from annulus.errors import StudyError
 from annulus.evaluation import plan as evaluation_plan
 from annulus.modelling import plan as planned
-from annulus.modelling.plan import PRESPECIFIED, carried_columns, step_names, step_settings
+from annulus.modelling.plan import PRESPECIFIED, step_names, step_settings
 from annulus.simulation import roster
 
 
@@ -41,11 +42,15 @@ SIMULATED = COHORT["source"] == "simulated"
 IMAGED = bool(DESIGN["images"])
 TABLED = bool(DESIGN["feature_groups"])
 FEATURED = IMAGED or TABLED
+FEATURES = COHORT["features"] if TABLED else None
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
 PATHWAYS = DESIGN["pathways"]
 INSTRUMENTS = DESIGN["instruments"]
+PREDICTORS = columns.predictor_columns(DESIGN)
+NEEDED = columns.needed_columns(DESIGN)
+HIDDEN = []
 HABITATS = "habitats" in DESIGN["regions"]
 HABITAT_IMAGE = DESIGN["regions"].get("habitats", {}).get("image", "")
 STABILITY = "stability" in DESIGN
@@ -120,74 +125,20 @@ def cohort_tables(wildcards=None):
     return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in kinds}
 
 
-def needed_columns():
-    """Return the columns of the participants table that the study uses."""
-    split = DESIGN["split"]
-    needed = [condition["column"] for condition in DESIGN["eligibility"]]
-    needed += [task["outcome"] for task in TASKS.values()] + predictor_columns()
-    needed += [subgroup["column"] for task in TASKS.values() for subgroup in task["subgroups"]]
-    needed += pathway_columns()
-    needed += [column for task in TASKS.values() for column in DESIGN["table_one"] + task["table_one"]]
-    by_column = [split["column"]]
-    needed += {"column": by_column, "leave_one_out": by_column, "date": ["exam_date"]}.get(split["by"], [])
-    return sorted(set(needed))
-
-
-def pathway_columns():
-    """Return the columns that the study's pathways and their evaluation use."""
-    inputs = columns_of("participants")["axilla_us_class"].derived.needed if PATHWAYS else ()
-    return [*inputs, *(pathway["outcome"] for pathway in PATHWAYS.values())]
-
-
-def clinical_variables():
-    """Return every clinical variable that some model may use."""
-    return sorted({variable for task in TASKS for variable in task_variables(task)})
-
-
-def predictor_columns():
-    """Return the columns of participants that stand beside the features: variables, centres, covariates."""
-    carried = {name for task in TASKS.values() for name in carried_columns(task["signature"])}
-    centre = [DESIGN["centre"]] if "centre" in DESIGN else []
-    return sorted(carried.union(clinical_variables(), centre))
-
-
-def task_variables(task):
-    """Return the clinical variables of a task's models."""
-    plan = TASKS[task]
-    used = [variable for parts in plan["combined"].values() for variable in parts["clinical"]]
-    return sorted({*plan["clinical"]["candidates"], *used})
-
-
 def described_variables(wildcards):
-    """Return the variables of a task's Table 1, among which outcomes have no place."""
-    plan = TASKS[wildcards.task]
-    subgroups = [subgroup["column"] for subgroup in plan["subgroups"]]
-    named = [*plan["clinical"]["candidates"], *subgroups, *DESIGN["table_one"], *plan["table_one"]]
-    outcomes = {task["outcome"] for task in TASKS.values()}
-    return [column for column in dict.fromkeys(named) if not contradictions.tells_any(column, outcomes)]
+    """Return the variables of a task's Table 1."""
+    return columns.described_variables(DESIGN, wildcards.task)
 
 
 def read_tables():
     """Return the manifest rows of a table cohort's patients; errors in its tables end the run here."""
-    folder, people = COHORT["folder"], COHORT["participants"]
-    pictures = COHORT["images"] if IMAGED else None
+    folder, pictures = COHORT["folder"], COHORT.get("images")
     among = listing.Folder(folder)
+    groups = DESIGN["feature_groups"]
+    tables = CohortTables(folder, COHORT["participants"], pictures, features=FEATURES, groups=groups)
     try:
-        patients, problems = checks.check_cohort(
-            listing.table_file(folder, people),
-            people,
-            listing.table_file(folder, COHORT["images"]) if "images" in COHORT else None,
-            pictures,
-            folder,
-            needed_columns(),
-            among,
-        )
-        patients, wrong = derive(patients, Instruments(**INSTRUMENTS), listing.table_file(folder, people))
-        if TABLED:
-            ids = [patient["patient_id"] for patient in patients]
-            groups = DESIGN["feature_groups"]
-            wrong += feature_table.read_feature_table(folder, COHORT["features"], groups, people, ids, among)[1]
-        checks.refuse_errors([*problems, *wrong], Path(RESULTS) / "cohort" / "problems.csv")
+        patients, problems = take_in(tables, IMAGED, NEEDED, Instruments(**INSTRUMENTS), HIDDEN, among)
+        checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
         images = sources.read_source(folder, pictures, among) if IMAGED else []
     except StudyError as error:

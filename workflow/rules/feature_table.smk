@@ -16,7 +16,7 @@ rule read_features:
         "../../envs/annulus.yaml"
     params:
         folder=IMAGE_FOLDER,
-        features=COHORT["features"],
+        features=FEATURES,
         groups=DESIGN["feature_groups"],
         people=COHORT["participants"],
         code=code_of("read_features.py"),

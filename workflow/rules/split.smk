@@ -63,7 +63,7 @@ rule share_out:
     conda:
         "../../envs/annulus.yaml"
     params:
-        clinical=predictor_columns(),
+        clinical=PREDICTORS,
         size_measure=SIZE_MEASURE,
         images=FEATURE_IMAGES,
         timepoints=DESIGN["timepoints"],

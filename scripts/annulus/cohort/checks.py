@@ -5,7 +5,7 @@ Also used while Snakemake reads the workflow, so it needs nothing beyond what Sn
 
 import csv
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,18 +43,25 @@ def check_cohort(
     folder: str,
     needed: Iterable[str],
     among: Folder | None = None,
+    hidden: Collection[str] = (),
 ) -> tuple[list[dict[str, Value]], list[Problem]]:
     """Read and check a cohort's tables; returns the participants and the problems.
 
     The sources say how their columns become ours, and where in ``folder`` they lie when that is not a
     file of the name given; ``among`` is the folder's listing, where it has been looked through already.
-    A cohort without an image file is simulated, and its images do not exist yet. Raises StudyError when
-    a table itself is not there.
+    ``hidden`` columns of participants must be there when needed, but their cells are not read. A cohort
+    without an image file is simulated, and its images do not exist yet. Raises StudyError when a table
+    itself is not there.
     """
     among = among or Folder(folder)
     people = _read_table(participants_file, participants_source, folder, among)
     patients, problems = check_participants(
-        participants_file, people, columns_of("participants"), needed, participants_file == images_file
+        participants_file,
+        people,
+        columns_of("participants"),
+        needed,
+        participants_file == images_file,
+        hidden,
     )
     if images_file is not None and images_source is not None:
         rows = _read_table(images_file, images_source, folder, among)
@@ -75,17 +82,20 @@ def check_participants(
     columns: Mapping[str, Column],
     needed: Iterable[str],
     several_rows: bool = False,
+    hidden: Collection[str] = (),
 ) -> tuple[list[dict[str, Value]], list[Problem]]:
     """Read participants, one per patient.
 
     With ``several_rows`` (one table holds a row per image) a patient's rows must agree. ``needed`` are
-    the columns that the study uses. Returns the patients in order of their id, and the problems.
+    the columns that the study uses. Cells of ``hidden`` columns are not read. Returns the patients in order
+    of their id, and the problems.
     """
     problems = list(_check_header(file, rows, columns, needed))
+    read = {name: column for name, column in columns.items() if name not in hidden}
     patients: dict[str, dict[str, Value]] = {}
     lines: dict[str, str] = {}
     for row in rows:
-        values, wrong = _read_row(file, row, columns)
+        values, wrong = _read_row(file, row, read)
         problems += wrong
         patient = row.get("patient_id", "")
         if patient in patients and not several_rows:

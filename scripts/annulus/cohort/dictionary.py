@@ -155,7 +155,9 @@ def variable_contradictions(variables: Mapping[str, Mapping[str, Any]]) -> list[
         if limits and kind not in NUMBERS:
             lines.append(f"{key}: a {kind} has no {' and no '.join(limits)}.")
         if len(limits) == 2 and entry["minimum"] > entry["maximum"]:
-            lines.append(f"{key}: the minimum {entry['minimum']:g} is above the maximum {entry['maximum']:g}.")
+            lines.append(
+                f"{key}: the minimum {entry['minimum']:g} is above the maximum {entry['maximum']:g}."
+            )
     return lines
 
 

@@ -69,9 +69,9 @@ def read_feature_table(
     """Read and check a cohort's feature table; returns the features of ``patients`` and the problems.
 
     ``source`` and ``participants`` are the keys ``features`` and ``participants`` of the cohort's file,
-    ``groups`` the study's ``feature_groups``: patterns over the names of columns, of which the first group that
-    fits counts. Raises StudyError when the table is not there, has no column of patients, when no column fits a
-    group, or when a group takes a column that is no feature.
+    ``groups`` the study's ``feature_groups``: patterns over the names of columns, of which the first group
+    that fits counts. Raises StudyError when the table is not there or has no column of patients, when no
+    column fits a group, or when a group takes a column that is no feature.
     """
     table = remaining_rows(folder, source, among or Folder(str(folder)))
     key = source["patient_id"]
@@ -123,9 +123,9 @@ def _refuse_empty_groups(
     for group, patterns in groups.items():
         if group not in having:
             raise StudyError(
-                f"{table.name}: no column is left for the group {group!r}, whose patterns in feature_groups are "
-                f"{', '.join(patterns)}. Capitals count, and a column belongs to the first group that fits. The "
-                f"{len(table.columns)} columns are {first_of(table.columns, 20)}."
+                f"{table.name}: no column is left for the group {group!r}, whose patterns in feature_groups "
+                f"are {', '.join(patterns)}. Capitals count, and a column is of the first group that fits. "
+                f"The {len(table.columns)} columns are {first_of(table.columns, 20)}."
             )
 
 
@@ -145,9 +145,9 @@ def _refuse_participants_columns(
         ours = taken.get(feature.name, feature.name if feature.name in dictionary else None)
         if ours is not None:
             raise StudyError(
-                f"{table.name}: the group {feature.group!r} of feature_groups takes the column {feature.name!r}, "
-                f"which is {ours} of the participants table and no feature; an outcome among the features would "
-                "make every model look perfect. Narrow the group's patterns."
+                f"{table.name}: the group {feature.group!r} of feature_groups takes the column "
+                f"{feature.name!r}, which is {ours} of the participants table and no feature; an outcome "
+                "among the features would make every model look perfect. Narrow the group's patterns."
             )
 
 
@@ -279,4 +279,3 @@ def _told(problems: Sequence[Problem], what: str) -> list[Problem]:
 
 def _warning(file: str, column: str, rule: str, message: str) -> Problem:
     return Problem(file, "", column, "", rule, "warning", message)
-

@@ -25,7 +25,7 @@ def catalogue_of(table: FeatureTable) -> pd.DataFrame:
 
     What only its authors know (filter, class, settings) stays empty.
     """
-    values = pd.DataFrame(list(table.values.values()), columns=[f.column for f in table.features], dtype=float)
+    values = features_of(table).drop(columns=KEYS)
     rows = pd.DataFrame(
         {
             "column": [feature.column for feature in table.features],

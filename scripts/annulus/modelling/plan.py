@@ -25,6 +25,8 @@ def rad_score(roi: str) -> str:
 
 def models_of(plan: Mapping[str, Any], imaged: bool) -> list[str]:
     """Name a task's models, in the order of tables and figures; ``imaged`` is whether there are images."""
+    if plan["predictions"]:
+        return list(plan["predictions"])
     return [
         *(f"signature_{roi}" for roi in plan["signatures"]),
         *(["clinical"] if plan["clinical"]["candidates"] else []),

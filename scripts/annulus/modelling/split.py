@@ -106,6 +106,35 @@ def finish_split(
     return split, pd.DataFrame(steps.rows, columns=FLOW_COLUMNS)
 
 
+def admit(
+    participants: pd.DataFrame,
+    lost: pd.DataFrame | None,
+    extracted: Iterable[str] | None,
+    eligibility: Iterable[Mapping[str, Any]],
+    cohort: str,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put every eligible patient of an external cohort into it, without a look at any outcome.
+
+    ``lost`` is ``qc/lost.csv`` and ``extracted`` the patients with features; each is None where the study
+    has no such thing. Returns ``split/split.csv`` and ``qc/flow.csv``. Raises StudyError when nobody is left.
+    """
+    people, flow = eligible(participants.set_index("patient_id"), eligibility, Flow())
+    if lost is not None:
+        kept = people[~people.index.isin(lost["patient_id"])]
+        flow = flow.step("images and masks usable", len(people), len(kept), _reasons(people, lost))
+        people = kept
+    if extracted is not None:
+        kept = people[people.index.isin(set(extracted))]
+        flow = flow.step("features extracted", len(people), len(kept), "no feature could be extracted")
+        people = kept
+    if people.empty:
+        last = flow.rows[-1] if flow.rows else {"step": "participants", "reason": "the table is empty"}
+        raise StudyError(f"{cohort}: no patient is left after the step {last['step']!r} ({last['reason']}).")
+    flow = flow.step("allocation", len(participants), len(people), "scored by the frozen models", cohort)
+    split = _split_table(pd.Series(cohort, index=people.index))
+    return split.assign(**{LEFT_OUT: ""}), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
+
+
 def _split_table(cohort: pd.Series) -> pd.DataFrame:
     table = pd.DataFrame({"patient_id": cohort.index, "cohort": cohort.to_numpy()})
     return table.sort_values("patient_id")

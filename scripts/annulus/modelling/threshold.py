@@ -3,7 +3,7 @@
 It is a probability; patients at or above it are positive.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,11 @@ def choose_cut_off(
             drawn.append(find(y[rows], p[rows]))
     lower, upper = np.quantile(drawn, [0.025, 0.975])
     return CutOff(find(y, p), words, float(lower), float(upper))
+
+
+def given_cut_offs(models: Iterable[str], at: float) -> dict[str, CutOff]:
+    """Return one cut-off, fixed before the study, for models that are given and not fitted."""
+    return {model: CutOff(at, f"fixed before the study at {at:g}") for model in models}
 
 
 def youden(outcome: np.ndarray, probability: np.ndarray) -> float:
