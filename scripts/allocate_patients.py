@@ -1,4 +1,4 @@
-"""Share eligible patients with usable images out over cohorts; stop the study when too many were lost."""
+"""Share eligible patients with images or features out over cohorts; stop when too many images were lost."""
 
 from annulus.job import log_to
 
@@ -10,10 +10,12 @@ from annulus.tables import read_csv, read_text_csv, write_csv
 
 params = snakemake.params
 participants = read_text_csv(snakemake.input.participants)
-lost = None
-if snakemake.input.lost:
-    lost, masks = (read_csv(paths[0]) for paths in (snakemake.input.lost, snakemake.input.masks))
+lost = read_csv(snakemake.input.lost[0]) if snakemake.input.lost else None
+if lost is not None and snakemake.input.masks:
+    masks = read_csv(snakemake.input.masks[0])
     refuse_large_loss(lost, masks, len(participants), params.maximum_lost_share)
-allocation, flow = allocate(participants, lost, params.eligibility, params.plan, params.tasks, params.seed)
+allocation, flow = allocate(
+    participants, lost, params.eligibility, params.plan, params.tasks, params.seed, params.usable
+)
 write_csv(snakemake.output.allocation, allocation, ["patient_id", "cohort"])
 write_csv(snakemake.output.flow, flow, FLOW_COLUMNS)

@@ -6,7 +6,8 @@ log_to(snakemake.log[0])
 
 from pathlib import Path
 
-from annulus.features.batches import FAILURE_COLUMNS, Extraction, extract_rows
+from annulus.features.batches import Extraction, extract_rows
+from annulus.features.columns import FAILURE_COLUMNS
 from annulus.tables import concat_csv, read_csv, write_csv, write_parquet
 
 inputs = snakemake.input

@@ -7,7 +7,6 @@ log_to(snakemake.log[0])
 import pandas as pd
 
 from annulus.features.assembly import (
-    CATALOGUE_COLUMNS,
     HabitatShares,
     assemble,
     catalogue,
@@ -15,6 +14,7 @@ from annulus.features.assembly import (
     with_habitats,
 )
 from annulus.features.batches import Extraction, with_controls
+from annulus.features.columns import CATALOGUE_COLUMNS
 from annulus.imaging.cohort_checks import usable_images
 from annulus.tables import concat_csv, read_csv, read_json, write_csv, write_parquet
 

@@ -13,7 +13,9 @@ from annulus.tables import as_given, write_csv
 
 params = snakemake.params
 simulated = snakemake.input.participants if params.simulated else ""
-tables = CohortTables(params.folder, params.participants, params.images, simulated)
+tables = CohortTables(
+    params.folder, params.participants, params.images, simulated, params.features, params.groups
+)
 instruments = Instruments(**params.instruments)
 participants, problems = take_in(tables, params.imaged, params.needed, instruments, params.hidden)
 refuse_errors(problems, Path(snakemake.output.problems))

@@ -14,9 +14,11 @@ from annulus.tables import read_csv, read_text_csv, write_parquet
 params = snakemake.params
 split = read_csv(snakemake.input.split)
 participants = of_cohort(read_text_csv(snakemake.input.participants), split, snakemake.wildcards.cohort)
-parts = []
+size = features = None
+if snakemake.input.rois:
+    size = lesion_size(read_csv(snakemake.input.rois[0]), params.size_measure)
 if snakemake.input.features:
-    features = pd.read_parquet(snakemake.input.features[0])
-    parts.append(lesion_size(read_csv(snakemake.input.rois[0]), params.size_measure))
-    parts.append(by_patient(features, params.images, params.timepoints, params.changes))
-write_parquet(snakemake.output.predictors, predictors_of(participants, params.clinical, *parts))
+    extracted = pd.read_parquet(snakemake.input.features[0])
+    features = by_patient(extracted, params.images, params.timepoints, params.changes)
+predictors = predictors_of(participants, params.clinical, size, features)
+write_parquet(snakemake.output.predictors, predictors)

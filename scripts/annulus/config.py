@@ -3,7 +3,7 @@
 Used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake itself installs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from annulus.assumptions import Sources, assumption_contradictions
+from annulus.cohort.dictionary import know, variable_contradictions
 from annulus.contradictions import contradictions
 from annulus.errors import StudyError
 from annulus.errors import nearest as _nearest
@@ -65,11 +66,14 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
 
     ``config`` either holds a study design itself (``--configfile config/studies/x.yaml``) or names
     one under ``study``; its other keys are laid over that file. Raises StudyError with every
-    mistake found in the first file that has any.
+    mistake found in the first file that has any. The study's own variables are known from here on, to this
+    process and to those that it starts.
     """
     schemas = folders.workflow / "workflow" / "schemas"
     design = _design(config, folders)
     _refuse(design, schemas / "study.schema.yaml", f"study {design.get('name', '?')}")
+    _refuse_lines(design, variable_contradictions(design["variables"]))
+    know(design["variables"])
     if not isinstance(design["cohort"], str):
         raise StudyError(f"cohort: {design['cohort']!r} is not the name or path of a cohort file.")
     cohort_path = folders.find("cohorts", design["cohort"])
@@ -83,6 +87,10 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
         raise StudyError(
             f"{cohort_path}: the study has images, so the cohort needs its image manifest: images."
         )
+    if design["feature_groups"] and "features" not in cohort:
+        raise StudyError(
+            f"{cohort_path}: the study has feature_groups, so the cohort needs its feature table: features."
+        )
     imaging = {}
     for name in sorted({image["settings"] for image in design["images"].values() if "settings" in image}):
         path = folders.find("imaging", name)
@@ -94,8 +102,7 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
     # Everybody trains where there is no split, or centres are left out one at a time.
     design["split"].setdefault("cohorts", {"train": []})
     lines += assumption_contradictions(Sources(design, cohort, imaging))
-    if lines:
-        raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
+    _refuse_lines(design, lines)
     return StudyConfig(design, cohort, imaging)
 
 
@@ -178,6 +185,11 @@ def _refuse(content: Settings, schema_path: Path, where: str) -> None:
     lines = problems(content, read_yaml(schema_path))
     if lines:
         raise StudyError("\n".join(f"{where}: {line}" for line in lines))
+
+
+def _refuse_lines(design: Settings, lines: Sequence[str]) -> None:
+    if lines:
+        raise StudyError("\n".join(f"study {design['name']}: {line}" for line in lines))
 
 
 def _fill_defaults(content: Any, schema: Settings) -> None:

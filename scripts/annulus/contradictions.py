@@ -8,24 +8,31 @@ from collections.abc import Iterable
 from typing import Any
 
 from annulus.cohort.dictionary import Column, columns_of, origins
+from annulus.cohort.feature_table import IMAGE
 from annulus.errors import nearest as _nearest
 from annulus.evaluation.plan import published_contradictions
 from annulus.modelling.plan import (
     KEPT_NAMES,
+    LESION_SIZE,
     carried_columns,
     models_of,
+    rad_score,
     step_names,
     step_settings,
 )
 
 Settings = dict[str, Any]
 
+# Columns that stand beside those of the participants table.
+OUR_COLUMNS = ("cohort_source", "synthetic", LESION_SIZE)
+
 
 def contradictions(design: Settings) -> list[str]:
     """List in words what contradicts itself in a study's design, whose keys a schema has checked."""
     tasks, imaged = design["tasks"], bool(design["images"])
     lines = _region_contradictions(design) + _image_contradictions(design) + _timepoint_contradictions(design)
-    lines += _without_images(design) + _column_contradictions(design) + _prediction_contradictions(design)
+    lines += _without_images(design) + _group_contradictions(design) + _named_like_ours(design)
+    lines += _column_contradictions(design) + _prediction_contradictions(design)
     for task in tasks:
         lines += _task_contradictions(task, design)
     lines += _table_one_contradictions("table_one", design["table_one"], tasks)
@@ -38,9 +45,10 @@ def contradictions(design: Settings) -> list[str]:
 
 
 def signed_regions(design: Settings) -> list[str]:
-    """Name everything that may have a signature: regions, habitats and controls, at every time and change."""
+    """Name all that may have a signature: groups; regions, habitats and controls at every time and change."""
     regions = [
         *design["regions"]["rois"],
+        *design["feature_groups"],
         *(["habitats"] if "habitats" in design["regions"] else []),
         *(f"{roi}{control}" for control, named in design["extraction"]["controls"].items() for roi in named),
     ]
@@ -57,6 +65,29 @@ def _without_images(design: Settings) -> list[str]:
     return [f"{key}: the study has no images; leave it out." for key in given]
 
 
+def _group_contradictions(design: Settings) -> list[str]:
+    groups = design["feature_groups"]
+    lines = [
+        f"feature_groups.{group}: this name is kept for habitats."
+        for group in groups
+        if re.fullmatch(r"h\d+|habitats?", group)
+    ]
+    if groups and design["images"]:
+        lines.append("feature_groups and images contradict each other: give the one that features come from.")
+    return lines
+
+
+def _named_like_ours(design: Settings) -> list[str]:
+    """Refuse variables of the study's own with the names of columns that are made here."""
+    images = [*design["images"], *([IMAGE] if design["feature_groups"] else [])]
+    starts = [f"{image}_{region}_" for image in images for region in signed_regions(design)]
+    return [
+        f"variables.{name}: a column that is made here has such a name; choose another."
+        for name in design["variables"]
+        if name in OUR_COLUMNS or name.startswith((rad_score(""), *starts))
+    ]
+
+
 def _prediction_contradictions(design: Settings) -> list[str]:
     """Refuse to fit and to judge somebody else's predictions in one study."""
     given = [task for task, plan in design["tasks"].items() if plan["predictions"]]
@@ -70,6 +101,10 @@ def _prediction_contradictions(design: Settings) -> list[str]:
     ]
     if design["images"]:
         lines.append(f"images: {given[0]} has given predictions, which need no images; leave them out.")
+    if design["feature_groups"]:
+        lines.append(
+            f"feature_groups: {given[0]} has given predictions, which need no features; leave it out."
+        )
     if design["pathways"]:
         lines.append(f"pathways: {given[0]} has given predictions; make the pathway a study of its own.")
     if design["split"]["by"] not in ("none", "column"):
@@ -142,8 +177,9 @@ def _task_contradictions(task: str, design: Settings) -> list[str]:
     if both:
         lines.append(f"tasks.{task}: {', '.join(sorted(both))} is both positive and negative.")
     signed = signed_regions(design)
+    kind = "feature group" if design["feature_groups"] else "region"
     lines += [
-        f"tasks.{task}.signatures: the region {roi!r} is not known{_nearest(roi, signed)}. "
+        f"tasks.{task}.signatures: the {kind} {roi!r} is not known{_nearest(roi, signed)}. "
         f"Known: {', '.join(signed)}."
         for roi in plan["signatures"]
         if roi not in signed

@@ -15,8 +15,8 @@ from vetting.older_mesh import OLDER_MESH, older_mesh
 from vetting.rows import About, Convention, DataAbsent, Row, columns_of, judged
 
 from annulus.features.extraction import extract_image
-from annulus.features.regions import RegionMask
 from annulus.features.ignored import WITHOUT_EFFECT
+from annulus.features.regions import RegionMask
 from annulus.features.settings import Settings
 from annulus.imaging.reading import Image, read_image
 

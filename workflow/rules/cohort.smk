@@ -68,6 +68,8 @@ rule read_cohort:
         participants=COHORT.get("participants", {}),
         images=COHORT.get("images"),
         imaged=IMAGED,
+        features=FEATURES,
+        groups=DESIGN["feature_groups"],
         needed=NEEDED,
         hidden=HIDDEN,
         instruments=INSTRUMENTS,

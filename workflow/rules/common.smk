@@ -17,7 +17,8 @@ os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 from annulus import assumptions, codehash, columns
 from annulus.clinical.derived import Instruments
 from annulus.clinical.intake import CohortTables, take_in
-from annulus.cohort import checks, files, listing, sources
+from annulus.cohort import checks, feature_table, files, listing, sources
+from annulus.cohort.dictionary import digest_of
 from annulus.config import Folders, load
 from annulus.errors import StudyError
 from annulus.evaluation import plan as evaluation_plan
@@ -40,6 +41,9 @@ DESIGN, COHORT = STUDY.design, STUDY.cohort
 RESULTS = f"results/{DESIGN['name']}"
 SIMULATED = COHORT["source"] == "simulated"
 IMAGED = bool(DESIGN["images"])
+TABLED = bool(DESIGN["feature_groups"])
+FEATURED = IMAGED or TABLED
+FEATURES = COHORT["features"] if TABLED else None
 COHORTS = list(DESIGN["split"]["cohorts"])
 TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
@@ -95,19 +99,31 @@ EXTRACTION = {
     "scale_with": {name: image["scale_with"] for name, image in EXTRACTED.items()},
     "seed": DESIGN["seed"],
 }
+# The names that columns of features begin with.
+FEATURE_IMAGES = [feature_table.IMAGE] if TABLED else list(EXTRACTED)
 SETTINGS = {name: STUDY.imaging[image["settings"]] for name, image in EXTRACTED.items()}
 
 
 def if_imaged(*paths):
-    """Return the paths in a study with images, and none in one of clinical variables alone."""
+    """Return the paths in a study with images, and none in another."""
     return list(paths) if IMAGED else []
+
+
+def if_featured(*paths):
+    """Return the paths in a study with features, and none in one of clinical variables alone."""
+    return list(paths) if FEATURED else []
+
+
+def lost_patients():
+    """Return the table of patients who are lost before the split: at quality control, or without features."""
+    return if_imaged(f"{RESULTS}/qc/lost.csv") if IMAGED else if_featured(f"{RESULTS}/features/failures.csv")
 
 
 def cohort_tables(wildcards=None):
     """Return the files that the cohort's participants and images are read from."""
     if SIMULATED:
         return {"participants": f"{RESULTS}/simulation/patients.csv"}
-    kinds = ["participants", *if_imaged("images")]
+    kinds = ["participants", *if_imaged("images"), *(["features"] if TABLED else [])]
     return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in kinds}
 
 
@@ -120,7 +136,8 @@ def read_tables():
     """Return the manifest rows of a table cohort's patients; errors in its tables end the run here."""
     folder, pictures = COHORT["folder"], COHORT.get("images")
     among = listing.Folder(folder)
-    tables = CohortTables(folder, COHORT["participants"], pictures)
+    groups = DESIGN["feature_groups"]
+    tables = CohortTables(folder, COHORT["participants"], pictures, features=FEATURES, groups=groups)
     try:
         patients, problems = take_in(tables, IMAGED, NEEDED, Instruments(**INSTRUMENTS), HIDDEN, among)
         checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
@@ -153,8 +170,8 @@ CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
 
 
 def code_of(script):
-    """Hash a rule's script and the library modules behind it."""
-    return codehash.code_of(ROOT / "scripts" / script)
+    """Hash a rule's script and the library modules behind it, with the study's own variables if any."""
+    return codehash.code_of(ROOT / "scripts" / script) + digest_of(DESIGN["variables"])
 
 
 def chunk_rows(wildcards):
@@ -317,8 +334,13 @@ def batch_of_splits(wildcards):
 
 
 def all_cross_fitted(wildcards):
-    """Return the cross-fitted Rad-scores of every signature of a task."""
-    return signature_files(wildcards, "cross_fitted")
+    """Return the cross-fitted Rad-scores of the signatures that are held against the lesion's size."""
+    return signature_files(wildcards, "cross_fitted") if IMAGED else []
+
+
+def sized_signatures(wildcards):
+    """Return the regions whose signatures are held against the lesion's size, which only masks tell."""
+    return TASKS[wildcards.task]["signatures"] if IMAGED else []
 
 
 def models_by_size(wildcards):

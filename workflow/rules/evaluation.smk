@@ -290,7 +290,7 @@ rule predict_centre:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         centre=DESIGN.get("centre"),
         rois=SIGNED,
         folds=OUTER_FOLDS,

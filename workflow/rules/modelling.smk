@@ -22,7 +22,7 @@ rule fit_signature:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         signature=from_task("signature"),
         outer_folds=from_task("outer_folds"),
         cut_off=from_task("cut_off"),
@@ -114,7 +114,7 @@ rule freeze_models:
         predictors="<results>/split/train/predictors.parquet",
         outcomes="<results>/split/train/outcomes.csv",
         split="<results>/split/split.csv",
-        catalogue=if_imaged("<results>/features/catalogue.csv"),
+        catalogue=if_featured("<results>/features/catalogue.csv"),
         images=if_imaged("<results>/cohort/images.csv"),
         habitats=habitat_files,
     output:
@@ -151,7 +151,7 @@ rule refit_resamples:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         plan=refitted_plan,
         resamples=DESIGN["resamples"],
         numbers=batch_of_resamples,
@@ -174,7 +174,7 @@ rule refit_splits:
     conda:
         "../../envs/annulus.yaml"
     params:
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         plan=refitted_plan,
         splits=DESIGN["repeated_splits"],
         numbers=batch_of_splits,
@@ -224,7 +224,7 @@ rule relate_to_volume:
     conda:
         "../../envs/annulus.yaml"
     params:
-        rois=from_task("signatures"),
+        rois=sized_signatures,
         synthetic=SIMULATED,
         code=code_of("relate_to_volume.py"),
     script:

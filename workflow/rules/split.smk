@@ -5,7 +5,7 @@
 rule allocate_patients:
     input:
         participants="<results>/cohort/participants.csv",
-        lost=if_imaged("<results>/qc/lost.csv"),
+        lost=lost_patients(),
         masks=if_imaged("<results>/qc/masks.csv"),
     output:
         allocation="<results>/split/allocation.csv",
@@ -17,6 +17,7 @@ rule allocate_patients:
         "../../envs/annulus.yaml"
     params:
         eligibility=DESIGN["eligibility"],
+        usable="images and masks usable" if IMAGED else "features given",
         plan=DESIGN["split"],
         tasks=OUTCOMES,
         maximum_lost_share=lookup(dpath="qc/maximum_lost_share", within=DESIGN),
@@ -52,7 +53,7 @@ rule share_out:
     input:
         split="<results>/split/split.csv",
         participants="<results>/cohort/participants.csv",
-        features=if_imaged("<results>/features/features.parquet"),
+        features=if_featured("<results>/features/features.parquet"),
         rois=if_imaged("<results>/rois/rois.csv"),
     output:
         predictors="<results>/split/{cohort}/predictors.parquet",
@@ -63,7 +64,7 @@ rule share_out:
     params:
         clinical=PREDICTORS,
         size_measure=SIZE_MEASURE,
-        images=list(EXTRACTED),
+        images=FEATURE_IMAGES,
         timepoints=DESIGN["timepoints"],
         changes=DESIGN["changes"],
         code=code_of("share_out.py"),

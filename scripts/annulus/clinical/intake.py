@@ -3,27 +3,31 @@
 Also used while Snakemake reads the workflow, so it needs nothing beyond what Snakemake installs.
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from annulus.clinical.derived import Instruments, derive
 from annulus.cohort.checks import Problem, check_cohort
 from annulus.cohort.dictionary import Value
+from annulus.cohort.feature_table import read_feature_table
 from annulus.cohort.listing import Folder, table_file
 
 
 @dataclass(frozen=True)
 class CohortTables:
-    """Where a cohort's participants and image manifest are, as its file says.
+    """Where a cohort's participants, image manifest and feature table are, as its file says.
 
     ``images`` is None where the cohort has no manifest; ``simulated`` is the file of simulated patients.
+    ``features`` is None unless the study takes them from a table, whose columns it puts into ``groups``.
     """
 
     folder: str
     participants: Mapping[str, Any]
     images: Mapping[str, Any] | None = None
     simulated: str = ""
+    features: Mapping[str, Any] | None = None
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def participants_file(self) -> str:
@@ -58,4 +62,8 @@ def take_in(
     )
     patients, wrong = derive(patients, instruments, file)
     shown = [{name: value for name, value in row.items() if name not in hidden} for row in patients]
+    if tables.features is not None:
+        ids = [str(row["patient_id"]) for row in patients]
+        source = (tables.folder, tables.features, tables.groups, tables.participants)
+        problems += read_feature_table(*source, ids, among)[1]
     return shown, [*problems, *wrong]

@@ -1,7 +1,14 @@
-"""The data dictionary: what each column may hold, and reading a value of it."""
+"""The data dictionary: what each column may hold, and reading a value of it.
+
+A study may describe variables that the dictionary lacks. They stand in the environment, so that the jobs that
+a process starts know them as well.
+"""
 
 import datetime
+import hashlib
+import json
 import math
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +20,13 @@ import yaml
 from annulus.errors import StudyError
 
 Value = str | float | None
+
+# The environment variable with the studies' own variables, as JSON.
+VARIABLES = "ANNULUS_VARIABLES"
+
+# Types with limits, and types with levels.
+NUMBERS = ("number", "integer")
+LEVELLED = ("category", "ordinal")
 
 
 @dataclass(frozen=True)
@@ -82,11 +96,80 @@ class Column:
         return int(number) if self.type in ("boolean", "integer") else number
 
 
-@cache
 def columns_of(table: str) -> dict[str, Column]:
-    """Return the columns of one table of the dictionary, ``participants`` or ``images``."""
+    """Return the columns of one table of the dictionary, ``participants`` or ``images``.
+
+    Those of participants include the variables that studies described themselves (:func:`know`).
+    """
+    own = os.environ.get(VARIABLES, "") if table == "participants" else ""
+    return _columns(table, own)
+
+
+def know(variables: Mapping[str, Mapping[str, Any]]) -> None:
+    """Make a study's own variables known to this process and to the jobs that it starts.
+
+    They stand beside those of other studies that were read before. Raises StudyError when one of these has
+    a variable of the same name with another meaning.
+    """
+    if not variables:
+        return
+    known = json.loads(os.environ.get(VARIABLES) or "{}")
+    for name, entry in variables.items():
+        if name in known and _packed(known[name]) != _packed(entry):
+            raise StudyError(
+                f"variables.{name}: another study of this run describes {name} otherwise. Describe it alike "
+                "in both, or choose another name."
+            )
+    os.environ[VARIABLES] = _packed({**known, **variables})
+
+
+def digest_of(variables: Mapping[str, Mapping[str, Any]]) -> str:
+    """Digest a study's own variables, for the jobs that must run again when one changes; empty for none."""
+    return hashlib.sha256(_packed(variables).encode()).hexdigest()[:8] if variables else ""
+
+
+def variable_contradictions(variables: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """List in words what is wrong with a study's own variables, whose keys a schema has checked."""
+    ours, lines = _columns("participants", ""), list[str]()
+    for name, entry in variables.items():
+        key, kind = f"variables.{name}", entry["type"]
+        if name in ours:
+            lines.append(
+                f"{key}: the data dictionary has this column ({ours[name].description}). Leave it out here, "
+                "or choose another name."
+            )
+        levels, scores = list(map(str, entry.get("levels", ()))), entry.get("scores")
+        if (kind in LEVELLED) != bool(levels):
+            lines.append(
+                f"{key}.levels: a {kind} needs them, the reference first."
+                if kind in LEVELLED
+                else f"{key}.levels: a {kind} has none; leave them out, or make it a category or ordinal."
+            )
+        if len(set(levels)) < len(levels):
+            lines.append(f"{key}.levels: one stands there twice.")
+        if kind == "ordinal" and set(map(str, scores or {})) != set(levels):
+            lines.append(f"{key}.scores: an ordinal needs a number for each of {', '.join(levels)}.")
+        if kind != "ordinal" and scores is not None:
+            lines.append(f"{key}.scores: only an ordinal has them.")
+        limits = [limit for limit in ("minimum", "maximum") if limit in entry]
+        if limits and kind not in NUMBERS:
+            lines.append(f"{key}: a {kind} has no {' and no '.join(limits)}.")
+        if len(limits) == 2 and entry["minimum"] > entry["maximum"]:
+            lines.append(
+                f"{key}: the minimum {entry['minimum']:g} is above the maximum {entry['maximum']:g}."
+            )
+    return lines
+
+
+@cache
+def _columns(table: str, own: str) -> dict[str, Column]:
     content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    return {name: column_of(name, entry) for name, entry in content[table].items()}
+    entries = {**content[table], **(json.loads(own) if own else {})}
+    return {name: column_of(name, entry) for name, entry in entries.items()}
+
+
+def _packed(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True)
 
 
 def terms_of(column: Column) -> list[str]:
@@ -123,7 +206,9 @@ def column_of(name: str, entry: Mapping[str, Any]) -> Column:
     derived = entry.get("derived")
     if derived is not None:
         derived = Derivation(tuple(derived["from"]), tuple(derived.get("with", ())), derived["rule"])
-    return Column(name=name, **{**entry, "levels": tuple(entry.get("levels", ())), "derived": derived})
+    levels = tuple(map(str, entry.get("levels", ())))
+    scores = {str(level): score for level, score in entry["scores"].items()} if "scores" in entry else None
+    return Column(name=name, **{**entry, "levels": levels, "scores": scores, "derived": derived})
 
 
 def entry_of(column: Column) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class RawTable:
         if missing:
             raise StudyError(
                 f"{self.name}: it has no column {', '.join(map(repr, missing))}, which the cohort file "
-                f"{purpose}. Its columns are {', '.join(self.columns)}."
+                f"{purpose}. Its columns are {first_of(self.columns, 40)}."
             )
 
 
@@ -141,6 +141,11 @@ def table_files(folder: str | Path, table: Mapping[str, Any]) -> list[str]:
     """Return the files that a table is read from, its join's among them; a listing has none."""
     parts = [table, *([table["join"]] if "join" in table else [])]
     return [table_file(folder, part) for part in parts if "file" in part]
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """List at most that many names, with dots where there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def number_text(value: float) -> str:
@@ -254,13 +259,14 @@ def _cell(value: object) -> str:
 
 def _unique(header: Sequence[str]) -> list[str]:
     """Return column names with single blanks; the second of a name is called ``name (2)``."""
-    names: list[str] = []
+    names, taken = list[str](), set[str]()
     for cell in header:
         name = " ".join(cell.split())
         number = 1
-        while name and _numbered(name, number) in names:
+        while name and _numbered(name, number) in taken:
             number += 1
         names.append(_numbered(name, number))
+        taken.add(names[-1])
     return names
 
 

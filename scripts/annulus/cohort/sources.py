@@ -41,14 +41,28 @@ def read_source(folder: str | Path, table: Mapping[str, Any], among: Folder | No
     all.
     """
     among = among or Folder(str(folder))
-    theirs = raw_table(folder, table, among)
-    theirs = _worst(_left(theirs, table.get("leave_out", {})), table.get("worst"))
+    theirs = remaining_rows(folder, table, among)
     mapping = table.get("columns") or {name: name for name in theirs.columns}
     theirs.require(_wanted(mapping), "maps")
     values = {ours: _value_of(ours, spec, among) for ours, spec in mapping.items()}
     return [
         {"_row": row["_row"]} | {ours: value(row) for ours, value in values.items()} for row in theirs.rows
     ]
+
+
+def remaining_rows(folder: str | Path, table: Mapping[str, Any], among: Folder) -> RawTable:
+    """Read a table's rows as they are, less those that ``leave_out`` and ``worst`` leave out.
+
+    Raises StudyError when a file, sheet or column is not there, or a file cannot be read.
+    """
+    theirs = raw_table(folder, table, among)
+    return _worst(_left(theirs, table.get("leave_out", {})), table.get("worst"))
+
+
+def mapped_columns(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield our column and their column of it, for every column of theirs that a mapping reads."""
+    for ours, spec in table.get("columns", {}).items():
+        yield from ((ours, theirs) for theirs in _wanted({ours: spec}))
 
 
 def manifest_rows(rows: Iterable[Row], known_patients: Iterable[str]) -> list[Row]:

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from annulus.errors import StudyError
+from annulus.features.columns import CATALOGUE_COLUMNS, KEYS
 from annulus.features.ibsi_codes import ibsi_code
 from annulus.features.settings import Settings
-
-KEYS = ["patient_id", "timepoint"]
-CATALOGUE_COLUMNS = [
-    "column", "image", "roi", "filter", "class", "feature", "ibsi_code", "settings_sha256",
-    "mode", "missing", "constant",
-]  # fmt: skip
 
 
 def dimensions_of(images: pd.DataFrame) -> dict[str, int]:

@@ -20,7 +20,6 @@ from annulus.imaging.unreadable import UnreadableError
 
 logger = logging.getLogger(__name__)
 
-FAILURE_COLUMNS = ["patient_id", "image_id", "roi", "reason", "timepoint", "image", "feature"]
 # What quality control found out about a file that decides how it is read.
 READING = ["image_sha256", "spacing_source", "spacing_x_mm", "spacing_y_mm", "spacing_z_mm", "series_uid"]
 

@@ -38,11 +38,13 @@ def allocate(
     plan: Mapping[str, Any],
     tasks: Mapping[str, Mapping[str, Any]],
     seed: int,
+    usable: str = "images and masks usable",
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give every eligible patient with usable images and a known outcome a cohort.
+    """Give every eligible patient with usable images (or given features) and a known outcome a cohort.
 
-    Made before any feature, because habitats are fitted on training patients. ``lost`` is
-    ``qc/lost.csv``, None in a study without images. Returns ``split/allocation.csv`` and the first rows of
+    Made before any feature is extracted, because habitats are fitted on training patients. ``lost`` is
+    ``qc/lost.csv``, of a feature table ``features/failures.csv``, and None in a study of clinical variables
+    alone; ``usable`` is what its step is called. Returns ``split/allocation.csv`` and the first rows of
     ``qc/flow.csv``.
     """
     people = participants.set_index("patient_id")
@@ -50,7 +52,7 @@ def allocate(
     kept = people
     if lost is not None:
         kept = people[~people.index.isin(lost["patient_id"])]
-        flow = flow.step("images and masks usable", len(people), len(kept), _reasons(people, lost))
+        flow = flow.step(usable, len(people), len(kept), _reasons(people, lost))
     outcomes = outcomes_of(kept, tasks)
     known = outcomes.notna().any(axis=1)
     flow = flow.step("outcome known", len(kept), int(known.sum()), "the outcome is missing")
@@ -73,7 +75,7 @@ def finish_split(
     """Leave out the patients without features, and count each cohort.
 
     ``allocation`` and ``flow`` are what ``allocate`` returned, ``extracted`` the patients with features, None
-    in a study without images.
+    where none were extracted here.
     Returns ``split/split.csv`` and ``qc/flow.csv``. Raises StudyError when too few are left.
     """
     cohort = allocation.set_index("patient_id")["cohort"]
@@ -152,14 +154,12 @@ def predictors_of(
 ) -> pd.DataFrame:
     """Put clinical variables, the lesion's size and features together, one row per participant.
 
-    ``size`` is by patient and ``features`` has a row per patient; a study without images has neither.
+    ``size`` is by patient and ``features`` has a row per patient; only a study with images has a size.
     """
     table = participants[["patient_id", *clinical]]
-    if size is None or features is None:
-        return table
-    return table.merge(size, left_on="patient_id", right_index=True, how="left").merge(
-        features, on="patient_id"
-    )
+    if size is not None:
+        table = table.merge(size, left_on="patient_id", right_index=True, how="left")
+    return table if features is None else table.merge(features, on="patient_id")
 
 
 def _reasons(people: pd.DataFrame, lost: pd.DataFrame) -> str:

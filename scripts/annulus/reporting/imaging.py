@@ -1,4 +1,4 @@
-"""What a report says of images: quality control, regions and features."""
+"""What a report says of images and features: quality control, regions, and columns of features."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,23 @@ def imaging_parts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
         "quality": _quality(tables),
         "rings": _rings(tables["rois"]),
         "features": _features(tables["catalogue"], tables["failures"]),
+    }
+
+
+def given_parts(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Return what there is of a feature table: its columns by group, and patients without features."""
+    catalogue = tables["catalogue"]
+    return {
+        "groups": [
+            {
+                "group": group,
+                "columns": len(rows),
+                "constant": int(rows["constant"].sum()),
+                "missing": int((rows["missing"] > 0).sum()),
+            }
+            for group, rows in catalogue.groupby("roi", sort=False)
+        ],
+        "lost": len(tables["failures"]),
     }
 
 

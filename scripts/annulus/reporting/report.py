@@ -14,7 +14,7 @@ from annulus.evaluation.warnings import FOLLOWS_VOLUME
 from annulus.figures.style import cohort_title, model_title
 from annulus.reporting.captions import caption_of
 from annulus.reporting.comparisons import assumption_rows, published_rows, table_one_parts
-from annulus.reporting.imaging import imaging_parts
+from annulus.reporting.imaging import given_parts, imaging_parts
 from annulus.reporting.numbers import number, text_of, with_interval
 from annulus.reporting.odds_ratios import odds_ratio_rows
 from annulus.reporting.pathways import pathway_parts
@@ -78,8 +78,9 @@ def study_of(inputs: Any, params: Any) -> Study:
     """Read a report's inputs (named tables, and lists of one table per task) into a study."""
     tasks = list(params.design["tasks"])
     paths = {Path(p).parts[-2:]: p for p in inputs.figures}
-    imaging = ("masks", "findings", "agreement", "rois", "failures", "catalogue")
-    names = ("problems", "flow", "published", "assumptions", *(imaging if params.design["images"] else ()))
+    names = ["problems", "flow", "published", "assumptions"]
+    names += ["masks", "findings", "agreement", "rois"] if params.design["images"] else []
+    names += ["failures", "catalogue"] if _featured(params.design) else []
     lists = (
         "performance",
         "comparisons",
@@ -128,7 +129,11 @@ def study_of(inputs: Any, params: Any) -> Study:
 
 
 def _of_centres(design: Mapping[str, Any]) -> tuple[str, ...]:
-    return ("centre_prediction",) if "centre" in design and design["images"] else ()
+    return ("centre_prediction",) if "centre" in design and _featured(design) else ()
+
+
+def _featured(design: Mapping[str, Any]) -> bool:
+    return bool(design["images"] or design["feature_groups"])
 
 
 def render(study: Study) -> str:
@@ -140,6 +145,7 @@ def render(study: Study) -> str:
         tasks={task: _task(study, task) for task in study.design["tasks"]},
         flow=study.tables["flow"].fillna("").to_dict("records"),
         imaging=imaging_parts(study.tables) if study.design["images"] else None,
+        given=given_parts(study.tables) if study.design["feature_groups"] else None,
         warnings=study.tables["problems"].fillna("").to_dict("records"),
         cascades={name: _cascade(study, name) for name in study.cascades},
         pathways={
