@@ -1,4 +1,4 @@
-# The five studies that the project follows, each with its own rules, under one target.
+# The studies that the root Snakefile names (STUDIES), each with its own rules, under one target.
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -19,61 +19,20 @@ if OTHER:
     )
 
 
-module us_nodal_burden:
-    snakefile:
-        "Snakefile"
-    config:
-        {**SHARED, "study": "us_nodal_burden"}
+for STUDY in STUDIES:
+    MODULE = f"{STUDY}_"
 
+    module:
+        name: MODULE
+        snakefile:
+            "Snakefile"
+        config:
+            {**SHARED, "study": STUDY}
 
-use rule * from us_nodal_burden as us_nodal_burden_*
-
-
-module cem_her2:
-    snakefile:
-        "Snakefile"
-    config:
-        {**SHARED, "study": "cem_her2"}
-
-
-use rule * from cem_her2 as cem_her2_*
-
-
-module mri_habitat_her2:
-    snakefile:
-        "Snakefile"
-    config:
-        {**SHARED, "study": "mri_habitat_her2"}
-
-
-use rule * from mri_habitat_her2 as mri_habitat_her2_*
-
-
-module us_axilla_post_nst:
-    snakefile:
-        "Snakefile"
-    config:
-        {**SHARED, "study": "us_axilla_post_nst"}
-
-
-use rule * from us_axilla_post_nst as us_axilla_post_nst_*
-
-
-module kaiser_us_alnm:
-    snakefile:
-        "Snakefile"
-    config:
-        {**SHARED, "study": "kaiser_us_alnm"}
-
-
-use rule * from kaiser_us_alnm as kaiser_us_alnm_*
+    use rule * from MODULE as MODULE*
 
 
 rule all_studies:
     default_target: True
     input:
-        rules.us_nodal_burden_all.input,
-        rules.cem_her2_all.input,
-        rules.mri_habitat_her2_all.input,
-        rules.us_axilla_post_nst_all.input,
-        rules.kaiser_us_alnm_all.input,
+        [getattr(rules, f"{study}_all").input for study in STUDIES],
