@@ -251,8 +251,8 @@ def _longer_rows(name: str, rows: Sequence[int], columns: int) -> StudyError:
     more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
     return StudyError(
         f"{name}, row {rows[0]}{more}, column {columns + 1}: the row has more cells than there are names of "
-        f"columns ({columns}). Put a cell that holds the separator, such as 12,5, in quotation marks, or name "
-        "the column."
+        f"columns ({columns}). Put a cell that holds the separator, such as 12,5, in quotation marks, or "
+        "name the column."
     )
 
 
