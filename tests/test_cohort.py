@@ -180,7 +180,7 @@ def test_an_unknown_column_is_a_warning_with_the_nearest_known_one():
     _, problems = people({"patient_id": "p1", "age_year": "50", "age_years_missing_reason": "x"})
     assert rules(problems) == [("unknown_column", "1", "age_year", "")]
     assert problems[0].severity == "warning"
-    assert "Did you mean age_years?" in problems[0].message
+    assert "did you mean 'age_years'?" in problems[0].message
 
 
 def test_a_table_without_patients_is_an_error():

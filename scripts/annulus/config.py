@@ -118,8 +118,8 @@ def load_external(config: Settings, folders: Folders) -> tuple[StudyConfig, dict
     wanted = study.design["external"] if given is None else str(given).split(",")
     if not wanted:
         raise StudyError(
-            "external: say which cohort, with --config study=NAME cohort=config/cohorts/MINE.yaml, or list cohorts "
-            f"under external in the study {study.design['name']}."
+            "external: say which cohort, with --config study=NAME cohort=config/cohorts/MINE.yaml, or list "
+            f"cohorts under external in the study {study.design['name']}."
         )
     files: dict[str, str] = {}
     for place in wanted:

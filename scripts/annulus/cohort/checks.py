@@ -5,19 +5,23 @@ Also used while Snakemake reads the workflow, so it needs nothing beyond what Sn
 
 import csv
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from annulus.cohort.advice import advice_on
 from annulus.cohort.dictionary import Column, Value, columns_of, with_derived
 from annulus.cohort.files import listed
-from annulus.cohort.listing import Folder, Row
-from annulus.cohort.sources import MANIFEST_DEFAULTS, UNMAPPED, read_source
-from annulus.errors import StudyError
+from annulus.cohort.listing import WORKBOOKS, Folder, RawTable, Row
+from annulus.cohort.sources import MANIFEST_DEFAULTS, UNMAPPED, read_table
+from annulus.errors import StudyError, nearest
 
 # A mask has both of these, and an image without a mask has neither.
 MASK_COLUMNS = ("mask_path", "mask_role")
+
+# More unknown columns than these are somebody's features, told in one line.
+MOST_UNKNOWN = 10
 
 PROBLEM_COLUMNS = ["file", "row", "column", "value", "rule", "severity", "message"]
 
@@ -54,26 +58,36 @@ def check_cohort(
     itself is not there.
     """
     among = among or Folder(folder)
-    people = _read_table(participants_file, participants_source, folder, among)
+    columns = columns_of("participants")
+    read = set(columns).difference(hidden)
+    people = _read(participants_file, participants_source, folder, among, read)
     patients, problems = check_participants(
         participants_file,
-        people,
-        columns_of("participants"),
+        people.rows,
+        columns,
         needed,
         participants_file == images_file,
         hidden,
+        people,
     )
-    if images_file is not None and images_source is not None:
-        rows = _read_table(images_file, images_source, folder, among)
+    # Without patients, every image would be told to have an unknown one.
+    if patients and images_file is not None and images_source is not None:
+        columns = columns_of("images")
+        pictures = _read(images_file, images_source, folder, among, columns)
         known = {str(patient["patient_id"]) for patient in patients}
-        problems += check_manifest(images_file, folder, rows, columns_of("images"), known)
+        problems += check_manifest(images_file, folder, pictures.rows, columns, known, pictures)
     return patients, problems
 
 
-def _read_table(file: str, source: Mapping[str, Any], folder: str, among: Folder) -> list[Row]:
+def _read(
+    file: str, source: Mapping[str, Any], folder: str, among: Folder, columns: Collection[str]
+) -> RawTable:
+    def known(name: str) -> bool:
+        return name in columns or name.endswith("_missing_reason")
+
     if "file" in source or "files" in source:
-        return read_source(folder, source, among)
-    return read_source(Path(file).parent, {**source, "file": Path(file).name})
+        return read_table(folder, source, among, known)
+    return read_table(Path(file).parent, {**source, "file": Path(file).name}, known=known)
 
 
 def check_participants(
@@ -83,14 +97,21 @@ def check_participants(
     needed: Iterable[str],
     several_rows: bool = False,
     hidden: Collection[str] = (),
+    table: RawTable | None = None,
 ) -> tuple[list[dict[str, Value]], list[Problem]]:
     """Read participants, one per patient.
 
     With ``several_rows`` (one table holds a row per image) a patient's rows must agree. ``needed`` are
-    the columns that the study uses. Cells of ``hidden`` columns are not read. Returns the patients in order
-    of their id, and the problems.
+    the columns that the study uses. Cells of ``hidden`` columns are not read. ``table`` is what the rows
+    are of, where they hold known columns alone. Returns the patients in order of their id, and the problems.
     """
-    problems = list(_check_header(file, rows, columns, needed))
+    if not rows:
+        return [], [
+            Problem(file, "", "patient_id", "", "no_patients", "error",
+                    "There is no patient in it. Fill in a row per patient, or name another file in the "
+                    "cohort file.")
+        ]  # fmt: skip
+    problems = list(_check_header(file, table or _as_table(rows), columns, needed))
     read = {name: column for name, column in columns.items() if name not in hidden}
     patients: dict[str, dict[str, Value]] = {}
     lines: dict[str, str] = {}
@@ -107,24 +128,36 @@ def check_participants(
             problems += _disagreements(file, row, patients[patient], values, lines[patient])
         elif patient:
             patients[patient], lines[patient] = values, row["_row"]
-    if not patients:
-        problems.append(
-            Problem(file, "", "patient_id", "", "no_patients", "error", "There is no patient in it.")
-        )
-    return [patients[patient] for patient in sorted(patients)], problems
+    problems += _similar_patients(file, lines)
+    return [patients[patient] for patient in sorted(patients)], _advised(problems, rows, columns)
 
 
 def check_manifest(
-    file: str, folder: str, rows: list[Row], columns: Mapping[str, Column], patients: set[str]
+    file: str,
+    folder: str,
+    rows: list[Row],
+    columns: Mapping[str, Column],
+    patients: set[str],
+    table: RawTable | None = None,
 ) -> list[Problem]:
-    """Check the image manifest: its cells, its patients, doubled rows and files that are not there."""
-    problems = list(_check_header(file, rows, columns, _mask_columns(rows)))
+    """Check the image manifest: its cells, its patients, doubled rows and files that are not there.
+
+    ``table`` is what the rows are of, where they hold known columns alone.
+    """
+    if not rows:
+        return [
+            Problem(file, "", "image_id", "", "no_images", "error",
+                    "There is no image in it. Fill in a row per image, or name another file in the "
+                    "cohort file.")
+        ]  # fmt: skip
+    problems = list(_check_header(file, table or _as_table(rows), columns, _mask_columns(rows)))
+    alike = {_plain(patient): patient for patient in patients}
     seen: dict[tuple[str, ...], str] = {}
     first_rows: dict[tuple[str, ...], Row] = {}
     for row in rows:
         problems += _read_row(file, row, columns)[1]
         problems += _check_mask(file, row)
-        problems += _check_links(file, folder, row, patients)
+        problems += _check_links(file, folder, row, patients, alike)
         problems += _check_source(file, row, first_rows)
         filled = {key: row.get(key) or default for key, default in MANIFEST_DEFAULTS.items()}
         key = (
@@ -150,7 +183,7 @@ def check_manifest(
                 "The patient has no image and is left out.")
         for patient in sorted(patients - with_images)
     ]  # fmt: skip
-    return problems
+    return _advised(problems, rows, columns)
 
 
 def refuse_empty_cohorts(patients: Iterable[Mapping[str, Value]], plan: Mapping[str, Any]) -> None:
@@ -170,7 +203,10 @@ def refuse_empty_cohorts(patients: Iterable[Mapping[str, Value]], plan: Mapping[
 
 
 def refuse_errors(problems: Iterable[Problem], file: Path) -> None:
-    """Raise StudyError listing every error among ``problems``, which are then also written to ``file``."""
+    """Raise StudyError with every kind of error among ``problems``, which are all written to ``file``.
+
+    A mistake that many rows of a column share is told once, with the first of them and their number.
+    """
     found = list(problems)
     errors = [problem for problem in found if problem.severity == "error"]
     if not errors:
@@ -180,37 +216,112 @@ def refuse_errors(problems: Iterable[Problem], file: Path) -> None:
         table = csv.DictWriter(stream, PROBLEM_COLUMNS, lineterminator="\n")
         table.writeheader()
         table.writerows(map(vars, found))
-    lines = [
-        f"{p.file}, row {p.row or '-'}, column {p.column or '-'}, value {p.value!r}: {p.message}"
-        for p in errors
-    ]
-    count = "1 error" if len(lines) == 1 else f"{len(lines)} errors"
+    count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
     raise StudyError(
         f"The cohort has {count} (also in {file}); no image was read. Mend them and run again:\n"
-        + "\n".join(lines)
+        + "\n".join(error_lines(errors))
     )
 
 
+def error_lines(problems: Iterable[Problem]) -> list[str]:
+    """Write a line for each kind of mistake in a column: where it first is, in how many rows, what to do."""
+    kinds: dict[tuple[str, ...], list[Problem]] = {}
+    for problem in problems:
+        # Other messages name the row's own patient or values, so only those of cells tell kinds apart.
+        kind = problem.message if problem.rule == "value" else ""
+        kinds.setdefault((problem.file, problem.column, problem.rule, kind), []).append(problem)
+    return [_line(same[0], len(same) - 1) for same in kinds.values()]
+
+
+def _line(first: Problem, others: int) -> str:
+    rows = "row" if others == 1 else "rows"
+    more = f" (and {others} more {rows if first.row else 'like it'})" if others else ""
+    return (
+        f"{first.file}, row {first.row or '-'}{more}, column {first.column or '-'}, value {first.value!r}: "
+        f"{first.message}"
+    )
+
+
+def _as_table(rows: list[Row]) -> RawTable:
+    return RawTable("", tuple(name for name in rows[0] if name != "_row"), rows)
+
+
 def _check_header(
-    file: str, rows: list[Row], columns: Mapping[str, Column], needed: Iterable[str]
+    file: str, table: RawTable, columns: Mapping[str, Column], needed: Iterable[str]
 ) -> Iterator[Problem]:
-    present = [name for name in (rows[0] if rows else {}) if name != "_row"]
-    for name in present:
-        if name not in columns and not name.endswith("_missing_reason"):
-            near = difflib.get_close_matches(name, columns, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
+    unknown = [name for name in table.columns if name not in columns and not name.endswith("_missing_reason")]
+    if len(unknown) > MOST_UNKNOWN:
+        yield Problem(
+            file, "1", unknown[0], "", "unknown_column", "warning",
+            f"{len(unknown)} columns are not in the data dictionary and are ignored, among them "
+            f"{', '.join(unknown[:3])}. Map those that the study needs in the cohort file.",
+        )  # fmt: skip
+    else:
+        for name in unknown:
             yield Problem(
                 file, "1", name, "", "unknown_column", "warning",
-                f"The column is not in the data dictionary and is ignored.{hint}",
+                f"The column is not in the data dictionary and is ignored{nearest(name, list(columns))}.",
             )  # fmt: skip
     required = {name for name, column in columns.items() if column.required} | set(needed)
-    for name in sorted(required - with_derived(present, columns)):
+    for name in sorted(required - with_derived(table.columns, columns)):
         parents = columns[name].derived if name in columns else None
         instead = f", or what it is derived from ({', '.join(parents.needed)})" if parents else ""
         yield Problem(
             file, "1", name, "", "missing_column", "error",
-            f"The study needs this column. Add it{instead}, or map it in the cohort file.",
+            f"The study needs this column{_candidate(name, unknown, table)}. Add it{instead}, or map it in "
+            "the cohort file.",
         )  # fmt: skip
+
+
+def _candidate(name: str, unknown: list[str], table: RawTable) -> str:
+    """Name the column of the table that may be the missing one."""
+    if name in table.unmapped:
+        return "; the table has it, but columns in the cohort file does not name it"
+    there = {other.casefold(): other for other in (*unknown, *table.unmapped)}
+    near = difflib.get_close_matches(name, there, n=1)
+    return f" (is it {there[near[0]]!r} of the table?)" if near else ""
+
+
+def _plain(patient: str) -> str:
+    return "".join(patient.split()).casefold()
+
+
+def _similar_patients(file: str, lines: Mapping[str, str]) -> Iterator[Problem]:
+    """Name patients whose ids differ only in capitals or blanks; ``lines`` are their rows."""
+    first: dict[str, str] = {}
+    for patient, row in lines.items():
+        other = first.setdefault(_plain(patient), patient)
+        if other != patient:
+            yield Problem(
+                file, row, "patient_id", patient, "similar_patient", "warning",
+                f"Row {lines[other]} has {other!r}, which differs only in capitals or blanks. If both are "
+                "the same patient, keep one row.",
+            )  # fmt: skip
+
+
+def _advised(problems: list[Problem], rows: list[Row], columns: Mapping[str, Column]) -> list[Problem]:
+    """Add to the problems of cells what may be done about them, told from their whole column."""
+    wrong: dict[str, list[str]] = {}
+    for problem in problems:
+        if problem.rule == "value":
+            wrong.setdefault(problem.column, []).append(problem.value)
+    if not wrong:
+        return problems
+    in_workbook = Path(problems[0].file).suffix.lower() in WORKBOOKS
+    advice = {
+        name: advice_on(columns[name], texts, _filled(rows, name), in_workbook)
+        for name, texts in wrong.items()
+    }
+    return [
+        replace(problem, message=f"{problem.message} {advice[problem.column](problem.value)}".rstrip())
+        if problem.rule == "value"
+        else problem
+        for problem in problems
+    ]
+
+
+def _filled(rows: Sequence[Row], name: str) -> list[str]:
+    return [text for row in rows if (text := row.get(name, "")) and not text.startswith(UNMAPPED)]
 
 
 def _read_row(file: str, row: Row, columns: Mapping[str, Column]) -> tuple[dict[str, Value], list[Problem]]:
@@ -223,7 +334,8 @@ def _read_row(file: str, row: Row, columns: Mapping[str, Column]) -> tuple[dict[
         if text.startswith(UNMAPPED):
             problems.append(
                 Problem(file, row["_row"], name, text.removeprefix(UNMAPPED), "unmapped", "error",
-                        "The cohort file's mapping does not know this value. Add it there.")
+                        "The cohort file's mapping (pattern, values, factor or decimal) does not know this "
+                        "value. Add it there, or correct the cell.")
             )  # fmt: skip
             continue
         try:
@@ -282,12 +394,16 @@ def _check_source(file: str, row: Row, first_rows: dict[tuple[str, ...], Row]) -
             )  # fmt: skip
 
 
-def _check_links(file: str, folder: str, row: Row, patients: set[str]) -> Iterator[Problem]:
+def _check_links(
+    file: str, folder: str, row: Row, patients: set[str], alike: Mapping[str, str]
+) -> Iterator[Problem]:
     patient = row.get("patient_id", "")
     if patient and patient not in patients:
+        near = alike.get(_plain(patient))
+        hint = f", which has {near!r}" if near else ""
         yield Problem(
             file, row["_row"], "patient_id", patient, "unknown_patient", "error",
-            "The patient is not in the participants table.",
+            f"The patient is not in the participants table{hint}. Add the patient there, or correct the id.",
         )  # fmt: skip
     for name in ("image_path", "mask_path"):
         for path in listed(row.get(name, "")):

@@ -5,20 +5,20 @@ python-calamine, which is imported only then.
 """
 
 import bisect
-import csv
 import datetime
 import fnmatch
-import io
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from annulus.errors import StudyError
+from annulus.cohort.delimited import read_delimited
+from annulus.errors import StudyError, nearest
 
 Row = dict[str, str]
 
@@ -33,11 +33,17 @@ PLAIN_FOLDER = re.compile(r"(?:[\w -]+/(?![?*+{]))*")
 
 @dataclass(frozen=True)
 class RawTable:
-    """A table as its authors left it; ``_row`` of each row says where it stands in ``name``."""
+    """A table as its authors left it; ``_row`` of each row says where it stands in ``name``.
+
+    Numbers in the columns of ``comma`` have a decimal comma; those of ``unmapped`` are in the file, but
+    the cohort file's mapping does not name them.
+    """
 
     name: str
     columns: tuple[str, ...]
     rows: list[Row]
+    comma: frozenset[str] = frozenset()
+    unmapped: tuple[str, ...] = ()
 
     def require(self, wanted: Iterable[str], purpose: str) -> None:
         """Raise StudyError naming the columns that are not there, and those that are."""
@@ -120,15 +126,23 @@ class Folder:
         return [name for name in names[first:last] if _matches(name, part, plain)]
 
 
-def raw_table(folder: str | Path, table: Mapping[str, Any], among: Folder) -> RawTable:
+def every_column(name: str) -> bool:
+    """Keep every column."""
+    return True
+
+
+def raw_table(
+    folder: str | Path, table: Mapping[str, Any], among: Folder, kept: Callable[[str], bool] = every_column
+) -> RawTable:
     """Read a table's rows as they are: of a CSV file, a sheet of a workbook, or a listing of files.
 
-    ``among`` is the folder's listing. What ``join`` names is beside each row. Raises StudyError when
-    a file, sheet or column is not there, nothing matches, or a file cannot be read.
+    ``among`` is the folder's listing. What ``join`` names is beside each row. Rows of a file hold the
+    columns that are ``kept``; thousands of others would fill the memory. Raises StudyError when a file,
+    sheet or column is not there, nothing matches, or a file cannot be read.
     """
     if ("file" in table) == ("files" in table):
         raise StudyError(f"{folder}: a table in the cohort file needs either file or files.")
-    rows = _listed(folder, table["files"], among) if "files" in table else _tabulated(folder, table)
+    rows = _listed(folder, table["files"], among) if "files" in table else _tabulated(folder, table, kept)
     return _joined(rows, raw_table(folder, table["join"], among), table["join"]) if "join" in table else rows
 
 
@@ -190,39 +204,61 @@ def _listed(folder: str | Path, pattern: str, among: Folder) -> RawTable:
     return RawTable(str(folder), tuple(dict.fromkeys((*expression.groupindex, PATH))), rows)
 
 
-def _tabulated(folder: str | Path, table: Mapping[str, Any]) -> RawTable:
+def _tabulated(folder: str | Path, table: Mapping[str, Any], kept: Callable[[str], bool]) -> RawTable:
     path = Path(folder) / table["file"]
     if not path.is_file():
-        raise _missing(path, "file")
+        raise _missing_file(path)
     header, name = table.get("header_row", 1), str(path)
+    cells: Iterable[list[str]]
     if path.suffix.lower() in WORKBOOKS:
+        if "decimal" in table:
+            raise StudyError(
+                f"{path}: decimal in the cohort file is for CSV. Make the cells of the workbook numbers."
+            )
         sheet, cells = _sheet(path, table.get("sheet"))
         name = f"{path}, sheet {sheet}"
     else:
-        cells = _csv(path)
-    if len(cells) < header:
-        raise StudyError(f"{name}: it has {len(cells)} rows, so there is no header_row {header}.")
-    columns = _unique(cells[header - 1])
+        cells = read_delimited(path, header)
+    lines = enumerate(cells, start=1)
+    above = list(islice(lines, header))
+    columns = _unique(above[-1][1]) if len(above) == header else []
+    if not any(columns):
+        raise _no_names(name, header, len(above), any(any(line) for _, line in (*above, *lines)))
     first = table.get("first_row", header + 1)
-    rows = [
-        {"_row": str(number)}
-        | {column: line[at] if at < len(line) else "" for at, column in enumerate(columns) if column}
-        for number, line in enumerate(cells[first - 1 :], start=first)
-        if any(line)
-    ]
-    return RawTable(name, tuple(filter(None, columns)), rows)
+    used = [(at, column) for at, column in enumerate(columns) if column and kept(column)]
+    rows, longer = [], list[int]()
+    for number, line in lines:
+        if number < first or not any(line):
+            continue
+        if any(line[len(columns) :]):
+            longer.append(number)
+        rows.append(
+            {"_row": str(number)} | {column: line[at] if at < len(line) else "" for at, column in used}
+        )
+    if longer:
+        raise _longer_rows(name, longer, len(columns))
+    named = tuple(filter(None, columns))
+    return RawTable(name, named, rows, frozenset(named if table.get("decimal") == "," else ()))
 
 
-def _csv(path: Path) -> list[list[str]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise StudyError(f"{path}: it is not UTF-8 (byte {error.start}). Save it as CSV in UTF-8.") from None
-    try:
-        lines = list(csv.reader(io.StringIO(text, newline="")))
-    except csv.Error as error:
-        raise StudyError(f"{path}: it cannot be read as CSV ({error}). Save it as CSV in UTF-8.") from None
-    return [[cell.strip() for cell in line] for line in lines]
+def _no_names(name: str, header: int, rows: int, filled: bool) -> StudyError:
+    if not filled:
+        return StudyError(f"{name}: it is empty. Fill it in, or name another file in the cohort file.")
+    if rows < header:
+        return StudyError(f"{name}: it has {rows} rows, so there is no header_row {header}.")
+    return StudyError(
+        f"{name}, row {header}: it holds no names of columns. Set header_row in the cohort file to the row "
+        "that does."
+    )
+
+
+def _longer_rows(name: str, rows: Sequence[int], columns: int) -> StudyError:
+    more = f" (and {len(rows) - 1} more rows)" if len(rows) > 1 else ""
+    return StudyError(
+        f"{name}, row {rows[0]}{more}, column {columns + 1}: the row has more cells than there are names of "
+        f"columns ({columns}). Put a cell that holds the separator, such as 12,5, in quotation marks, or "
+        "name the column."
+    )
 
 
 def _sheet(path: Path, sheet: str | None) -> tuple[str, list[list[str]]]:
@@ -301,7 +337,8 @@ def _joined(table: RawTable, other: RawTable, join: Mapping[str, Any]) -> RawTab
         row | {new: by_key.get(key, empty)[old] for new, old in zip(added, other.columns, strict=True)}
         for row, key in zip(table.rows, keys, strict=True)
     ]
-    return RawTable(table.name, tuple(columns), rows)
+    comma = table.comma | {new for new, old in zip(added, other.columns, strict=True) if old in other.comma}
+    return RawTable(table.name, tuple(columns), rows, comma)
 
 
 def compiled(pattern: str, key: str) -> re.Pattern[str]:
@@ -314,8 +351,15 @@ def compiled(pattern: str, key: str) -> re.Pattern[str]:
         ) from None
 
 
-def _missing(path: str | Path, kind: str) -> StudyError:
+def _missing(path: str | Path, kind: str, near: str = "") -> StudyError:
     return StudyError(
-        f"{path}: there is no such {kind}. Set the cohort's folder, in its file in "
+        f"{path}: there is no such {kind}{near}. Set the cohort's folder, in its file in "
         "config/cohorts/ or with --config cohort_folder=PLACE."
     )
+
+
+def _missing_file(path: Path) -> StudyError:
+    if not path.parent.is_dir():
+        return _missing(path, "file")
+    near = nearest(path.name, sorted(entry.name for entry in path.parent.iterdir() if entry.is_file()))
+    return _missing(path, "file", f"{near}. Correct its name in the cohort file" if near else "")

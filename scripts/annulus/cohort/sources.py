@@ -1,19 +1,21 @@
 """Where patients come from: a cohort's own tables turned into ours, row by row.
 
-Used while Snakemake reads the workflow, so it needs the standard library alone.
+Used while Snakemake reads the workflow, so it needs the standard library and the data dictionary alone.
 """
 
 import glob
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation, localcontext
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from annulus.cohort.dictionary import columns_of
 from annulus.cohort.files import SEVERAL
-from annulus.cohort.listing import Folder, RawTable, Row, compiled, decimal_text, raw_table
+from annulus.cohort.listing import Folder, RawTable, Row, compiled, decimal_text, every_column, raw_table
 from annulus.errors import StudyError
 
 # Stands before a value that a cohort file's mapping does not know.
@@ -25,6 +27,10 @@ MANIFEST_DEFAULTS = {"timepoint": "baseline", "view": "na", "rater": "1", "lesio
 # A group in a replacement or glob: \1 or \g<name>.
 GROUP = re.compile(r"\\(?:(\d)|g<(\w+)>)")
 
+# Numbers with a decimal comma, and numbers whose point may be a decimal one or separate thousands.
+COMMA_NUMBER = re.compile(r"[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?")
+POINTED = re.compile(r"[-+]?[\d.]*\.[\d.]*(,\d*)?([eE][-+]?\d+)?")
+
 Change = Callable[[str], str]
 
 
@@ -33,29 +39,50 @@ class UnmappedError(Exception):
 
 
 def read_source(folder: str | Path, table: Mapping[str, Any], among: Folder | None = None) -> list[Row]:
+    """Read the rows of one of a cohort's tables in our columns; see ``read_table``."""
+    return read_table(folder, table, among).rows
+
+
+def read_table(
+    folder: str | Path,
+    table: Mapping[str, Any],
+    among: Folder | None = None,
+    known: Callable[[str], bool] = every_column,
+) -> RawTable:
     """Read one of a cohort's tables in our columns, with its line (or file) in ``_row``.
 
-    ``among`` is the folder's listing, where it has been looked through already. Raises StudyError when
-    a file, sheet or mapped column is not there, no file matches, or a file cannot be read. Values that
-    the mapping does not know are kept behind ``UNMAPPED``, so that the check of the cohort names them
-    all.
+    ``among`` is the folder's listing, where it has been looked through already. Of a table without
+    mapping, rows hold the columns that are ``known``. Raises StudyError when a file, sheet or mapped column
+    is not there, no file matches, or a file cannot be read. Values that the mapping does not know are kept
+    behind ``UNMAPPED``, so that the check of the cohort names them all.
     """
     among = among or Folder(str(folder))
-    theirs = remaining_rows(folder, table, among)
-    mapping = table.get("columns") or {name: name for name in theirs.columns}
+    theirs = remaining_rows(folder, table, among, _kept(table, known))
+    mapping = table.get("columns") or {name: name for name in theirs.columns if known(name)}
     theirs.require(_wanted(mapping), "maps")
-    values = {ours: _value_of(ours, spec, among) for ours, spec in mapping.items()}
-    return [
+    values = {ours: _value_of(ours, spec, theirs, among) for ours, spec in mapping.items()}
+    rows = [
         {"_row": row["_row"]} | {ours: value(row) for ours, value in values.items()} for row in theirs.rows
     ]
+    if not table.get("columns"):
+        return replace(theirs, rows=rows)
+    used = {*mapping, *_wanted(mapping)}
+    unmapped = tuple(name for name in theirs.columns if name not in used)
+    return RawTable(theirs.name, tuple(mapping), rows, unmapped=unmapped)
 
 
-def remaining_rows(folder: str | Path, table: Mapping[str, Any], among: Folder) -> RawTable:
+def remaining_rows(
+    folder: str | Path,
+    table: Mapping[str, Any],
+    among: Folder,
+    wanted: Callable[[str], bool] = every_column,
+) -> RawTable:
     """Read a table's rows as they are, less those that ``leave_out`` and ``worst`` leave out.
 
-    Raises StudyError when a file, sheet or column is not there, or a file cannot be read.
+    Rows hold the columns that are ``wanted``. Raises StudyError when a file, sheet or column is not there, or
+    a file cannot be read.
     """
-    theirs = raw_table(folder, table, among)
+    theirs = raw_table(folder, table, among, wanted)
     return _worst(_left(theirs, table.get("leave_out", {})), table.get("worst"))
 
 
@@ -139,12 +166,22 @@ def _row_key(row: Row) -> tuple[str, ...]:
     return tuple(row.get(key, "") for key in keys)
 
 
+def _kept(table: Mapping[str, Any], known: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Say which of their columns are read: those that the cohort file names, or that are known."""
+    if "join" in table:
+        return every_column
+    worst = table.get("worst", {})
+    named = {*table.get("leave_out", {}), worst.get("within"), worst.get("by")}
+    named.update(_wanted(table.get("columns") or {}))
+    return lambda name: name in named or (not table.get("columns") and known(name))
+
+
 def _left(table: RawTable, out: Mapping[str, Iterable[object]]) -> RawTable:
     """Leave out the rows with one of the values that are named per column."""
     table.require(out, "names in leave_out")
     unwanted = {name: {_text(value) for value in values} for name, values in out.items()}
     rows = [row for row in table.rows if not any(row[name] in values for name, values in unwanted.items())]
-    return RawTable(table.name, table.columns, rows)
+    return replace(table, rows=rows)
 
 
 def _worst(table: RawTable, rule: Mapping[str, Any] | None) -> RawTable:
@@ -164,7 +201,7 @@ def _worst(table: RawTable, rule: Mapping[str, Any] | None) -> RawTable:
     for row in table.rows:
         best[row[within]] = min(rank[row[by]], best.get(row[within], len(rank)))
     rows = [row for row in table.rows if rank[row[by]] == best[row[within]]]
-    return RawTable(table.name, table.columns, rows)
+    return replace(table, rows=rows)
 
 
 def _wanted(mapping: Mapping[str, Any]) -> Iterator[str]:
@@ -175,7 +212,9 @@ def _wanted(mapping: Mapping[str, Any]) -> Iterator[str]:
             yield from (spec[key] for key in ("from", "item") if key in spec)
 
 
-def _value_of(ours: str, spec: str | Mapping[str, Any], among: Folder) -> Callable[[Row], str]:
+def _value_of(
+    ours: str, spec: str | Mapping[str, Any], table: RawTable, among: Folder
+) -> Callable[[Row], str]:
     """Return what makes our value of their row, in the order that the schema of cohort files gives."""
     if isinstance(spec, str):
         spec = {"from": spec}
@@ -185,7 +224,7 @@ def _value_of(ours: str, spec: str | Mapping[str, Any], among: Folder) -> Callab
     if "from" not in spec:
         raise StudyError(f"columns.{ours}: the cohort file gives neither from nor constant.")
     theirs, item, split = spec["from"], spec.get("item"), spec.get("split")
-    changes = _changes(ours, spec, among)
+    changes = _changes(ours, spec, theirs in table.comma, among)
     if not (changes or item or split or "missing" in spec):
         return itemgetter(theirs)
     missing = {_text(code) for code in spec.get("missing", [])} | {""}
@@ -204,12 +243,14 @@ def _value_of(ours: str, spec: str | Mapping[str, Any], among: Folder) -> Callab
     return value
 
 
-def _changes(ours: str, spec: Mapping[str, Any], among: Folder) -> list[Change]:
+def _changes(ours: str, spec: Mapping[str, Any], comma: bool, among: Folder) -> list[Change]:
     changes: list[Change] = []
     if "pattern" in spec or "glob" in spec:
         changes.append(_rewriting(ours, spec, among))
     if "values" in spec:
         changes.append(_translation(spec["values"]))
+    elif comma and _may_hold_numbers(ours):
+        changes.append(_decimal_point)
     if "factor" in spec or "offset" in spec:
         changes.append(_unit_change(ours, spec.get("factor", 1), spec.get("offset", 0)))
     return changes
@@ -251,6 +292,18 @@ def _filled(template: str, found: re.Match[str], made: Change) -> str:
         return made(found[int(name) if name.isdigit() else name] or "")
 
     return GROUP.sub(group, template)
+
+
+def _may_hold_numbers(ours: str) -> bool:
+    known = [columns_of(table)[ours] for table in ("participants", "images") if ours in columns_of(table)]
+    return not known or any(column.type in ("number", "integer") for column in known)
+
+
+def _decimal_point(text: str) -> str:
+    """Write a number with a point for its decimal comma; one that has a point could mean anything."""
+    if POINTED.fullmatch(text):
+        raise UnmappedError
+    return text.replace(",", ".") if COMMA_NUMBER.fullmatch(text) else text
 
 
 def _translation(values: Mapping[Any, Any]) -> Change:
