@@ -6,7 +6,7 @@ Development: Riley et al., BMJ 2020;368:m441, as R's pmsampsize. Validation: Ril
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil, exp, log, sqrt
+from math import asinh, ceil, exp, log, sqrt
 
 import numpy as np
 import pandas as pd
@@ -209,6 +209,28 @@ def expected_widths(n: int, events: float, auc: float, log_odds: np.ndarray) -> 
         calibration_slope=2.0 * Z_95 * _slope_error(np.asarray(log_odds, dtype=float), n),
         observed_expected=exp(Z_95 * error_of_ratio) - exp(-Z_95 * error_of_ratio),
     )
+
+
+def size_for_observed_expected(prevalence: float, width: float) -> int:
+    """Patients whose 95 % interval of O:E is ``width`` wide, were as many events expected as observed.
+
+    Raises ValueError for a prevalence outside 0-1 or a width that is not above 0.
+    """
+    if not 0.0 < prevalence < 1.0 or width <= 0.0:
+        raise ValueError(f"a prevalence of {prevalence} or a width of {width} has no size")
+    error_of_ratio = asinh(width / 2.0) / Z_95
+    return ceil((1.0 - prevalence) / (prevalence * error_of_ratio**2))
+
+
+def size_for_calibration_slope(log_odds: np.ndarray, width: float) -> int:
+    """Patients whose 95 % interval of the calibration slope is ``width`` wide, were the slope 1.
+
+    ``log_odds`` is a sample of the linear predictor. Raises ValueError where it does not vary, or for a
+    width that is not above 0.
+    """
+    if width <= 0.0:
+        raise ValueError(f"an interval has no width of {width}")
+    return ceil((2.0 * Z_95 * _slope_error(np.asarray(log_odds, dtype=float), 1) / width) ** 2)
 
 
 def _parameters(column: str) -> int:
