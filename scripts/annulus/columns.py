@@ -27,6 +27,14 @@ def needed_columns(design: Design) -> list[str]:
     return sorted(set(needed))
 
 
+def needed_elsewhere(design: Design) -> list[str]:
+    """Return every column that a study needs of patients whom its frozen models only score.
+
+    Predictors are not among them: a model that needs one that is not there is absent, and the tables say so.
+    """
+    return sorted({*admitting_columns(design), *outcome_columns(design)})
+
+
 def admitting_columns(design: Design) -> list[str]:
     """Return the columns that say who is eligible."""
     return sorted({condition["column"] for condition in design["eligibility"]})

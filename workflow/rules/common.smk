@@ -14,7 +14,7 @@ os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
-from annulus import assumptions, codehash, columns
+from annulus import assumptions, codehash, columns, external
 from annulus.clinical.derived import Instruments
 from annulus.clinical.intake import CohortTables, take_in
 from annulus.cohort import checks, feature_table, files, listing, sources
@@ -28,17 +28,26 @@ from annulus.modelling.plan import PRESPECIFIED, step_names, step_settings
 from annulus.simulation import roster
 
 
+# Whether this is another hospital's cohort, scored by the frozen models of a finished study (external.smk).
+EXTERNAL = "external_cohort" in config
+
+
 def read_study():
     """Load the configuration; its mistakes end the run with their words alone."""
+    settings = {key: value for key, value in config.items() if key != "external_cohort"}
+    settings |= {"cohort": config["external_cohort"]} if EXTERNAL else {}
     try:
-        return load(config, Folders(working=Path.cwd(), workflow=ROOT))
+        study = load(settings, Folders(working=Path.cwd(), workflow=ROOT))
+        return external.as_external(study) if EXTERNAL else study
     except StudyError as error:
         raise WorkflowError(str(error)) from None
 
 
 STUDY = read_study()
 DESIGN, COHORT = STUDY.design, STUDY.cohort
-RESULTS = f"results/{DESIGN['name']}"
+STUDY_RESULTS = f"results/{DESIGN['name']}"
+MODELS = f"{STUDY_RESULTS}/models"
+RESULTS = f"{STUDY_RESULTS}/external/{COHORT['name']}" if EXTERNAL else STUDY_RESULTS
 SIMULATED = COHORT["source"] == "simulated"
 IMAGED = bool(DESIGN["images"])
 TABLED = bool(DESIGN["feature_groups"])
@@ -50,8 +59,10 @@ CASCADES = DESIGN["cascades"]
 PATHWAYS = DESIGN["pathways"]
 INSTRUMENTS = DESIGN["instruments"]
 PREDICTORS = columns.predictor_columns(DESIGN)
-NEEDED = columns.needed_columns(DESIGN)
-HIDDEN = []
+NEEDED = columns.needed_elsewhere(DESIGN) if EXTERNAL else columns.needed_columns(DESIGN)
+HIDDEN = columns.hidden_columns(DESIGN) if EXTERNAL else []
+GIVEN = any(task["predictions"] for task in TASKS.values())
+TRAINED = not (EXTERNAL or GIVEN)
 HABITATS = "habitats" in DESIGN["regions"]
 HABITAT_IMAGE = DESIGN["regions"].get("habitats", {}).get("image", "")
 STABILITY = "stability" in DESIGN
@@ -92,7 +103,7 @@ else:
     IMAGE_FOLDER = COHORT["folder"]
 
 # Masks and pictures made from data that may not be handed on stay out of the results.
-KEPT = RESULTS if COHORT["redistribution"] else f"work/{DESIGN['name']}"
+KEPT = RESULTS if COHORT["redistribution"] else f"work/{RESULTS.removeprefix('results/')}"
 EXTRACTED = {name: image for name, image in DESIGN["images"].items() if "settings" in image}
 EXTRACTION = {
     **DESIGN["extraction"],
@@ -112,6 +123,11 @@ def if_imaged(*paths):
 def if_featured(*paths):
     """Return the paths in a study with features, and none in one of clinical variables alone."""
     return list(paths) if FEATURED else []
+
+
+def if_trained(*paths):
+    """Return the paths in a study that fits models, and none where models are only judged."""
+    return list(paths) if TRAINED else []
 
 
 def lost_patients():
@@ -140,6 +156,7 @@ def read_tables():
     tables = CohortTables(folder, COHORT["participants"], pictures, features=FEATURES, groups=groups)
     try:
         patients, problems = take_in(tables, IMAGED, NEEDED, Instruments(**INSTRUMENTS), HIDDEN, among)
+        problems += external.unlike_training(STUDY) if EXTERNAL else []
         checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
         images = sources.read_source(folder, pictures, among) if IMAGED else []
@@ -263,7 +280,7 @@ def is_transductive(wildcards):
 
 def habitat_files(wildcards):
     """Return the frozen habitats of a study that has any."""
-    return [f"{RESULTS}/models/habitats.json"] if HABITATS else []
+    return [f"{MODELS}/habitats.json"] if HABITATS else []
 
 
 def least_lower_bound():
@@ -358,7 +375,7 @@ def main_models(wildcards):
 
 def main_model_files(wildcards):
     """Return the frozen models that a figure of one model shows the first fitted of."""
-    return [f"{RESULTS}/models/{wildcards.task}/{model}/model.json" for model in main_models(wildcards)]
+    return [f"{MODELS}/{wildcards.task}/{model}/model.json" for model in main_models(wildcards)]
 
 
 def main_training(wildcards):
@@ -375,7 +392,7 @@ def models_with_odds_ratios(wildcards):
 def model_files(wildcards):
     """Return the frozen models of a task."""
     models = models_of(wildcards.task)
-    return [f"{RESULTS}/models/{wildcards.task}/{model}/model.json" for model in models]
+    return [f"{MODELS}/{wildcards.task}/{model}/model.json" for model in models]
 
 
 def task_models():
@@ -385,7 +402,7 @@ def task_models():
 
 def every_model():
     """Return the frozen models of all tasks."""
-    return [f"{RESULTS}/models/{task}/{model}/model.json" for task, model in task_models()]
+    return [f"{MODELS}/{task}/{model}/model.json" for task, model in task_models()]
 
 
 def every_fitted():
@@ -395,7 +412,7 @@ def every_fitted():
 
 def cards_of(task):
     """Return the Model Cards of a task's models."""
-    return [f"{RESULTS}/models/{task}/{model}/card.md" for model in models_of(task)]
+    return [f"{MODELS}/{task}/{model}/card.md" for model in models_of(task)]
 
 
 def described_study(task):
@@ -456,7 +473,7 @@ def signature_files(wildcards, table):
 def signature_models(wildcards):
     """Return the frozen signatures of a task."""
     rois = TASKS[wildcards.task]["signatures"]
-    return [f"{RESULTS}/models/{wildcards.task}/signature_{roi}/model.json" for roi in rois]
+    return [f"{MODELS}/{wildcards.task}/signature_{roi}/model.json" for roi in rois]
 
 
 def signature_selections(wildcards):
@@ -499,7 +516,7 @@ def combined_plan(wildcards):
 
 def lookup_nomogram(wildcards):
     """Return the frozen model that is drawn as a nomogram."""
-    return f"{RESULTS}/models/{wildcards.task}/{TASKS[wildcards.task]['nomogram']}/model.json"
+    return f"{MODELS}/{wildcards.task}/{TASKS[wildcards.task]['nomogram']}/model.json"
 
 
 def is_combined_signature(wildcards):
@@ -526,7 +543,7 @@ def cascade_predictions(wildcards):
 def cascade_models(wildcards):
     """Return the frozen model of every level."""
     levels = cascade_levels(wildcards)
-    return [f"{RESULTS}/models/{level['task']}/{level['model']}/model.json" for level in levels]
+    return [f"{MODELS}/{level['task']}/{level['model']}/model.json" for level in levels]
 
 
 def cascade_files(table):

@@ -110,19 +110,19 @@ def known_patients_problems(
 def known_images_problems(file: str, images: Rows, hashed: Collection[str]) -> list[Problem]:
     """Return the patients with an image that was in training, whatever their id.
 
-    ``images`` have patient_id, image_id, content_sha256 (of the pixels alone), and _row where the file has
+    ``images`` have patient_id, image_id, image_sha256, and _row where the file has
     rows; ``hashed`` are the frozen checksums of training's images.
     """
     problems, seen = [], set[tuple[str, str]]()
     for image in images:
         key = (str(image["patient_id"]), str(image["image_id"]))
-        if key in seen or not image["content_sha256"] or image["content_sha256"] not in hashed:
+        if key in seen or not image["image_sha256"] or image["image_sha256"] not in hashed:
             continue
         seen.add(key)
         problems.append(
             Problem(
                 file, str(image.get("_row", "")), "image_id", key[1], "image_in_training", "error",
-                f"Patient {key[0]}: the models were trained on an image of the same pixels, so on this "
+                f"Patient {key[0]}: the models were trained on the same image, so on this "
                 "patient, whatever the id. Leave the patient out (leave_out in the cohort file).",
             )
         )  # fmt: skip

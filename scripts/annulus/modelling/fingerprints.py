@@ -1,18 +1,10 @@
 """Fingerprints of a study's patients and images, by which another cohort is asked whether it shares any."""
 
-import hashlib
-
 import pandas as pd
 
+from annulus.cohort.identity import patient_sha256
+
 FINGERPRINT_COLUMNS = ["kind", "sha256", "cohort"]
-
-
-def patient_sha256(study: str, patient_id: str) -> str:
-    """Hash a patient's id with the study's name as salt.
-
-    Whoever has a list of ids can try them; it hides them from nobody else's list.
-    """
-    return hashlib.sha256(f"{study}:{patient_id}".encode()).hexdigest()
 
 
 def fingerprints(study: str, split: pd.DataFrame, images: pd.DataFrame | None) -> pd.DataFrame:
