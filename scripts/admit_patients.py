@@ -1,4 +1,4 @@
-"""Admit the eligible patients of an external cohort whose images and features can be used."""
+"""Admit the eligible patients whom models only score, if their images and features can be used."""
 
 from annulus.job import log_to
 
@@ -15,6 +15,6 @@ extracted = None
 if inputs.features:
     extracted = pd.read_parquet(inputs.features[0], columns=["patient_id"])["patient_id"]
 participants = read_text_csv(inputs.participants)
-split, flow = admit(participants, lost, extracted, params.eligibility, params.cohort)
+split, flow = admit(participants, lost, extracted, params.eligibility, params.plan)
 write_csv(snakemake.output.split, split, SPLIT_COLUMNS)
 write_csv(snakemake.output.flow, flow, FLOW_COLUMNS)

@@ -1,4 +1,4 @@
-"""Evaluate every frozen model of a task in every cohort."""
+"""Evaluate every model of a task in every cohort."""
 
 from annulus.job import log_to
 
@@ -6,6 +6,7 @@ log_to(snakemake.log[0])
 
 from annulus.evaluation.comparing import comparisons, nested_model_tests
 from annulus.evaluation.decision import declared_thresholds
+from annulus.evaluation.judged import given_models, judged_models
 from annulus.evaluation.performance import (
     Plan,
     calibration_table,
@@ -14,23 +15,26 @@ from annulus.evaluation.performance import (
     roc_table,
     shifted_decision_table,
     with_optimism,
+    with_unscored,
 )
-from annulus.modelling.frozen import FrozenModel
-from annulus.tables import joined, read_csv, read_json, write_csv
+from annulus.modelling.bundle import read_bundle
+from annulus.tables import concat_csv, joined, read_csv, write_csv
 
-params, output, decision = snakemake.params, snakemake.output, snakemake.params.decision
-models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]
-cut_offs = {m.name: m.cut_off for m in models if m.cut_off is not None}
-absent = {m.name: m.reason for m in models if m.linear is None}
-remarks = {m.name: m.reason for m in models if m.linear is not None and m.reason}
-predictions = read_csv(snakemake.input.predictions)
-synthetic = params.synthetic
+inputs, params, output = snakemake.input, snakemake.params, snakemake.output
+models, decision = [read_bundle(path).model for path in inputs.models], params.decision
+judged = given_models(params.given, params.cut_off) if params.given else judged_models(models)
+predictions, synthetic = read_csv(inputs.predictions), params.synthetic
 plan = Plan(params.bootstraps, params.seed, tuple(decision["at"]), params.proportion_interval)
-measured = performance(predictions, cut_offs, absent, remarks, plan, synthetic)
-write_csv(output.performance, with_optimism(measured, read_csv(snakemake.input.optimism)))
-nested = nested_model_tests([m for m in models if m.name in params.compared], synthetic)
+measured = performance(predictions, judged.cut_offs, judged.absent, judged.remarks, plan, synthetic)
+if inputs.unscored:
+    measured = with_unscored(measured, predictions, concat_csv(inputs.unscored))
 between = comparisons(predictions, params.compared, params.declared, synthetic)
-write_csv(output.comparisons, joined([between, nested]))
+if inputs.optimism:
+    measured = with_optimism(measured, read_csv(inputs.optimism[0]))
+    nested = nested_model_tests([m for m in models if m.name in params.compared], synthetic)
+    between = joined([between, nested])
+write_csv(output.performance, measured)
+write_csv(output.comparisons, between)
 write_csv(output.roc, roc_table(predictions, synthetic))
 write_csv(output.calibration, calibration_table(predictions, synthetic))
 grid = declared_thresholds(decision["description"], *decision["thresholds"])

@@ -11,7 +11,7 @@ params = snakemake.params
 table = join_predictions(
     [read_csv(path) for path in snakemake.input.predictions],
     [read_csv(path) for path in snakemake.input.outcomes],
-    {m: read_csv(p) for m, p in zip(params.models, snakemake.input.training, strict=True)},
+    {m: read_csv(p) for m, p in zip(params.trained, snakemake.input.training, strict=True)},
     snakemake.wildcards.task,
 )
 table = table.assign(synthetic=int(params.synthetic))

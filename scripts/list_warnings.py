@@ -5,22 +5,27 @@ from annulus.job import log_to
 log_to(snakemake.log[0])
 
 from annulus.evaluation.decision import declared_thresholds
-from annulus.evaluation.guards import TABLES, Evaluated, warnings_table
-from annulus.modelling.frozen import FrozenModel
-from annulus.tables import read_csv, read_json, write_csv
+from annulus.evaluation.guards import OF_TRAINING, TABLES, Evaluated, without_training, warnings_table
+from annulus.evaluation.judged import given_models, judged_models
+from annulus.modelling.bundle import read_bundle
+from annulus.tables import read_csv, write_csv
 
 inputs, params, decision = snakemake.input, snakemake.params, snakemake.params.decision
-models = [FrozenModel.from_json(read_json(path)) for path in inputs.models]
+models = [read_bundle(path).model for path in inputs.models]
+judged = given_models(params.given, params.cut_off) if params.given else judged_models(models)
+tables = {name: read_csv(inputs[name]) for name in TABLES}
+trained = {name: read_csv(inputs[name][0]) for name in OF_TRAINING if inputs[name]}
 evaluated = Evaluated(
-    **{name: read_csv(inputs[name]) for name in TABLES},
+    **tables,
+    **(trained or without_training()),
     shown=params.shown,
     order=params.main,
-    terms={m.name: m.linear.terms for m in models if m.linear is not None},
+    terms=judged.terms,
     decision=decision["description"],
     thresholds=declared_thresholds(decision["description"], *decision["thresholds"]),
     at=decision["at"],
     splits=params.splits,
-    cut_off_chosen=any(m.cut_off is not None and m.cut_off.chosen for m in models),
+    cut_off_chosen=any(cut_off.chosen for cut_off in judged.cut_offs.values()),
     transductive=params.transductive,
 )
 write_csv(snakemake.output.warnings, warnings_table(evaluated, params.synthetic))

@@ -1,4 +1,4 @@
-"""Score one cohort with the frozen models; its outcomes are not read."""
+"""Score one cohort with the frozen models that can; its outcomes are not read."""
 
 from annulus.job import log_to
 
@@ -7,9 +7,11 @@ log_to(snakemake.log[0])
 import pandas as pd
 
 from annulus.modelling.bundle import read_bundle
-from annulus.modelling.predicting import predict
+from annulus.modelling.predicting import predict, scorable
 from annulus.tables import write_csv
 
-models = [read_bundle(path).model for path in snakemake.input.models]
+cohort, output = snakemake.wildcards.cohort, snakemake.output
 predictors = pd.read_parquet(snakemake.input.predictors)
-write_csv(snakemake.output.predictions, predict(models, predictors, snakemake.wildcards.cohort))
+models, unscored = scorable([read_bundle(path).model for path in snakemake.input.models], predictors, cohort)
+write_csv(output.predictions, predict(models, predictors, cohort))
+write_csv(output.unscored, unscored)

@@ -4,16 +4,18 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
+from annulus.evaluation.judged import given_models, judged_models
 from annulus.evaluation.supplement import supplement
-from annulus.modelling.frozen import FrozenModel
-from annulus.tables import read_csv, read_json, write_csv
+from annulus.modelling.bundle import read_bundle
+from annulus.tables import read_csv, write_csv
 
 params = snakemake.params
-models = [FrozenModel.from_json(read_json(path)) for path in snakemake.input.models]
+models = [read_bundle(path).model for path in snakemake.input.models]
+judged = given_models(params.given, params.cut_off) if params.given else judged_models(models)
 table = supplement(
     read_csv(snakemake.input.predictions),
     params.declared,
-    {m.name: m.cut_off.value for m in models if m.cut_off is not None},
+    {name: cut_off.value for name, cut_off in judged.cut_offs.items()},
     params.at,
     params.bootstraps,
     params.seed,

@@ -99,8 +99,10 @@ def load(config: Settings, folders: Folders) -> StudyConfig:
         _refuse(imaging[name], schemas / "imaging.schema.yaml", str(path))
         _refuse_unsound(imaging[name], design["extraction"]["mode"], str(path))
     lines = contradictions(design)
-    # Everybody trains where there is no split, or centres are left out one at a time.
-    design["split"].setdefault("cohorts", {"train": []})
+    # Everybody trains where there is no split, or centres are left out one at a time; nobody does where
+    # predictions are given.
+    given = any(plan["predictions"] for plan in design["tasks"].values())
+    design["split"].setdefault("cohorts", {f"external_{cohort['name']}" if given else "train": []})
     lines += assumption_contradictions(Sources(design, cohort, imaging))
     _refuse_lines(design, lines)
     return StudyConfig(design, cohort, imaging)

@@ -43,7 +43,7 @@ def models_folder(study: StudyConfig) -> Path:
 
 
 def refuse_other_front_end(study: StudyConfig) -> None:
-    """Raise StudyError where images or tables would become predictors otherwise than for the frozen models."""
+    """Raise StudyError where predictors would be made otherwise than they were for the frozen models."""
     file = models_folder(study) / "front_end.json"
     if not file.is_file():
         raise StudyError(

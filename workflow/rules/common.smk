@@ -96,6 +96,9 @@ EVALUATION_TABLES += ["centres"] if "centre" in DESIGN else []
 SIGNATURE_FIGURES = ["lasso_path", "lasso_cv", "coefficients", "correlation_heatmap"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
+# Patients with their outcomes, which an external cohort shows only once it has been opened.
+PARTICIPANTS = f"{RESULTS}/cohort/participants{'_with_outcomes' if EXTERNAL else ''}.csv"
+
 if SIMULATED:
     COHORT_COUNTS = roster.scaled_counts(COHORT["cohorts"], COHORT.get("patients"))
     IMAGE_FOLDER = f"{RESULTS}/simulation/images"
@@ -390,9 +393,15 @@ def models_with_odds_ratios(wildcards):
 
 
 def model_files(wildcards):
-    """Return the frozen models of a task."""
-    models = models_of(wildcards.task)
+    """Return the frozen models of a task; there are none where only their predictions are given."""
+    models = [] if GIVEN else models_of(wildcards.task)
     return [f"{MODELS}/{wildcards.task}/{model}/model.json" for model in models]
+
+
+def training_predictors():
+    """Return the study's own table of training predictors, where it is at hand to compare with."""
+    own = f"{STUDY_RESULTS}/split/train/predictors.parquet"
+    return [own] if Path(own).is_file() else []
 
 
 def task_models():
@@ -460,8 +469,8 @@ def odds_ratio_files(wildcards):
 
 
 def training_files(wildcards):
-    """Return the training predictions of every model of a task."""
-    return part_files(wildcards, "training")
+    """Return the training predictions of every model of a task, where models are trained."""
+    return if_trained(*part_files(wildcards, "training"))
 
 
 def signature_files(wildcards, table):
@@ -585,6 +594,27 @@ def shown_models_of(wildcards):
     return shown_models(wildcards.task)
 
 
+def if_trained_models(wildcards):
+    """Return a task's models in a study that fits them, and none where models are only judged."""
+    return if_trained(*models_of(wildcards.task))
+
+
+def given_models_of(wildcards):
+    """Return a task's models of which only predictions are known."""
+    return list(TASKS[wildcards.task]["predictions"])
+
+
+def given_cut_off(wildcards):
+    """Return the cut-off of models of which only predictions are known."""
+    return TASKS[wildcards.task]["cut_off"].get("at") if GIVEN else None
+
+
+def unscored_files(wildcards):
+    """Return, for every cohort, which of a task's models could not score it."""
+    folder = f"{RESULTS}/tasks/{wildcards.task}/parts"
+    return [] if GIVEN else [f"{folder}/unscored_{cohort}.csv" for cohort in COHORTS]
+
+
 def models_of_task(wildcards):
     """Return a task's models."""
     return models_of(wildcards.task)
@@ -624,3 +654,23 @@ def centre_files(wildcards=None):
 def task_files(table):
     """Return a table of the results contract for every task."""
     return [f"{RESULTS}/tasks/{task}/{table}.csv" for task in TASKS]
+
+
+pathvars:
+    results=RESULTS,
+    models=MODELS,
+    kept=KEPT,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
+
+
+wildcard_constraints:
+    chunk=r"\d{4}",
+    cohort="|".join(COHORTS),
+    task="|".join(TASKS),
+    roi="|".join(SIGNED),
+    combined="|".join(COMBINED) or "none",
+    prespecified="|".join(PRESPECIFIED),
+    batch=r"\d{3}",
+    cascade="|".join(CASCADES) or "none",
+    pathway="|".join(PATHWAYS) or "none",

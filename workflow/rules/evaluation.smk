@@ -13,7 +13,7 @@ rule join_predictions:
     conda:
         "../../envs/annulus.yaml"
     params:
-        models=models_of_task,
+        trained=if_trained_models,
         synthetic=SIMULATED,
         code=code_of("join_predictions.py"),
     script:
@@ -24,7 +24,8 @@ rule evaluate:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
         models=model_files,
-        optimism="<results>/tasks/{task}/optimism.csv",
+        unscored=unscored_files,
+        optimism=if_trained("<results>/tasks/{task}/optimism.csv"),
     output:
         performance=report(
             "<results>/tasks/{task}/performance.csv",
@@ -46,6 +47,8 @@ rule evaluate:
         "../../envs/annulus.yaml"
     params:
         compared=shown_models_of,
+        given=given_models_of,
+        cut_off=given_cut_off,
         declared=from_task("comparisons"),
         decision=from_task("decision"),
         bootstraps=from_task("bootstraps"),
@@ -72,6 +75,8 @@ rule supplement:
     conda:
         "../../envs/annulus.yaml"
     params:
+        given=given_models_of,
+        cut_off=given_cut_off,
         declared=from_task("comparisons"),
         at=from_task("decision", "at"),
         bootstraps=from_task("bootstraps"),
@@ -111,7 +116,7 @@ rule tabulate_patients:
 rule compare_subgroups:
     input:
         predictions="<results>/tasks/{task}/predictions.csv",
-        participants="<results>/cohort/participants.csv",
+        participants=PARTICIPANTS,
     output:
         subgroups=report(
             "<results>/tasks/{task}/subgroups.csv",
@@ -160,9 +165,9 @@ rule list_warnings:
         comparisons="<results>/tasks/{task}/comparisons.csv",
         supplement="<results>/tasks/{task}/supplement.csv",
         subgroups="<results>/tasks/{task}/subgroups.csv",
-        sample_size="<results>/tasks/{task}/sample_size.csv",
-        odds_ratios="<results>/tasks/{task}/odds_ratios.csv",
-        volume="<results>/tasks/{task}/volume.csv",
+        sample_size=if_trained("<results>/tasks/{task}/sample_size.csv"),
+        odds_ratios=if_trained("<results>/tasks/{task}/odds_ratios.csv"),
+        volume=if_trained("<results>/tasks/{task}/volume.csv"),
     output:
         warnings=report(
             "<results>/tasks/{task}/warnings.csv",
@@ -175,6 +180,8 @@ rule list_warnings:
         "../../envs/annulus.yaml"
     params:
         shown=shown_models_of,
+        given=given_models_of,
+        cut_off=given_cut_off,
         main=main_models,
         decision=from_task("decision"),
         splits=DESIGN["repeated_splits"],
@@ -345,7 +352,7 @@ rule run_pathway:
 rule judge_pathway:
     input:
         patients="<results>/pathways/{pathway}/patients.csv",
-        participants="<results>/cohort/participants.csv",
+        participants=PARTICIPANTS,
         frozen=every_model(),
     output:
         performance=report(

@@ -1,25 +1,5 @@
-# An external cohort: patients admitted, scored by the study's frozen models and compared with those that the
-# models were fitted on; only then are outcomes opened. No rule here, or in what stands beside it, fits a model.
-
-
-rule admit_patients:
-    input:
-        participants="<results>/cohort/participants.csv",
-        lost=if_imaged("<results>/qc/lost.csv"),
-        features=if_featured("<results>/features/features.parquet"),
-    output:
-        split="<results>/split/split.csv",
-        flow="<results>/qc/flow.csv",
-    log:
-        "<logs>/admit_patients.log",
-    conda:
-        "../../envs/annulus.yaml"
-    params:
-        eligibility=DESIGN["eligibility"],
-        cohort=COHORTS[0],
-        code=code_of("admit_patients.py"),
-    script:
-        "../../scripts/admit_patients.py"
+# An external cohort is compared with the patients that the models were fitted on, and only then are its outcomes
+# opened. No rule here, or in what stands beside it, fits a model.
 
 
 rule refuse_known_images:
@@ -83,7 +63,7 @@ rule open_outcomes:
         folder=IMAGE_FOLDER,
         participants=COHORT.get("participants", {}),
         simulated=SIMULATED,
-        needed=NEEDED,
+        needed=columns.outcome_columns(DESIGN),
         instruments=INSTRUMENTS,
         tasks=OUTCOMES,
         code=code_of("open_external_outcomes.py"),

@@ -385,7 +385,7 @@ rule figure_habitat_map:
         split="<results>/split/split.csv",
         rois="<results>/rois/rois.csv",
         images="<results>/cohort/images.csv",
-        habitats="<results>/models/habitats.json",
+        habitats="<models>/habitats.json",
         folders=ancient(collect("<kept>/rois/habitats/{chunk}", chunk=CHUNKS)),
     output:
         pdf="<results>/figures/study/habitat_map.pdf",
@@ -412,7 +412,7 @@ rule figure_habitat_map:
 rule figure_cluster_validity:
     input:
         validity="<results>/rois/cluster_validity.csv",
-        habitats="<results>/models/habitats.json",
+        habitats="<models>/habitats.json",
     output:
         pdf="<results>/figures/study/cluster_validity.pdf",
         png=report(

@@ -32,7 +32,7 @@ rule fit_habitats:
         samples=collect("<kept>/rois/habitats/{chunk}.npz", chunk=CHUNKS),
         registration=collect("<results>/rois/chunks/{chunk}_registration.csv", chunk=CHUNKS),
     output:
-        habitats="<results>/models/habitats.json",
+        habitats="<models>/habitats.json",
         validity="<results>/rois/cluster_validity.csv",
         registration="<results>/rois/registration.csv",
     log:
@@ -46,30 +46,3 @@ rule fit_habitats:
         code=code_of("fit_habitats.py"),
     script:
         "../../scripts/fit_habitats.py"
-
-
-rule divide_lesions:
-    input:
-        files=chunk_files,
-        masks="<results>/qc/masks.csv",
-        images="<results>/qc/chunks/{chunk}/images.csv",
-        habitats="<results>/models/habitats.json",
-        folder=ancient("<kept>/qc/masks/{chunk}"),
-    output:
-        rois="<results>/rois/chunks/{chunk}_habitats.csv",
-        folder=directory("<kept>/rois/habitats/{chunk}"),
-    log:
-        "<logs>/divide_lesions/{chunk}.log",
-    conda:
-        "../../envs/annulus.yaml"
-    resources:
-        mem_mb=4000,
-    params:
-        habitats=DESIGN["regions"]["habitats"],
-        minimum_voxels=lookup(dpath="regions/minimum_voxels", within=DESIGN),
-        extracted=list(EXTRACTED),
-        folders=chunk_folders,
-        seed=DESIGN["seed"],
-        code=code_of("divide_lesions.py"),
-    script:
-        "../../scripts/divide_lesions.py"

@@ -119,8 +119,8 @@ rule freeze_models:
         habitats=habitat_files,
     output:
         models=every_model(),
-        front_end="<results>/models/front_end.json",
-        fingerprints="<results>/models/fingerprints.csv",
+        front_end="<models>/front_end.json",
+        fingerprints="<models>/fingerprints.csv",
         freezing=update("<results>/provenance/freezing.csv"),
     log:
         "<logs>/freeze_models.log",
@@ -259,19 +259,3 @@ rule join_models:
         code=code_of("join_models.py"),
     script:
         "../../scripts/join_models.py"
-
-
-rule predict:
-    input:
-        models=model_files,
-        predictors="<results>/split/{cohort}/predictors.parquet",
-    output:
-        predictions="<results>/tasks/{task}/parts/predictions_{cohort}.csv",
-    log:
-        "<logs>/predict/{task}_{cohort}.log",
-    conda:
-        "../../envs/annulus.yaml"
-    params:
-        code=code_of("predict.py"),
-    script:
-        "../../scripts/predict.py"

@@ -30,8 +30,8 @@ for TASK in TASKS:
         name:
             f"write_cards_{TASK}"
         input:
-            models=[f"<results>/models/{TASK}/{model}/model.json" for model in models_of(TASK)],
-            front_end="<results>/models/front_end.json",
+            models=[f"<models>/{TASK}/{model}/model.json" for model in models_of(TASK)],
+            front_end="<models>/front_end.json",
             performance=f"<results>/tasks/{TASK}/performance.csv",
             warnings=f"<results>/tasks/{TASK}/warnings.csv",
         output:

@@ -49,29 +49,6 @@ rule split_patients:
         "../../scripts/split_patients.py"
 
 
-rule share_out:
-    input:
-        split="<results>/split/split.csv",
-        participants="<results>/cohort/participants.csv",
-        features=if_featured("<results>/features/features.parquet"),
-        rois=if_imaged("<results>/rois/rois.csv"),
-    output:
-        predictors="<results>/split/{cohort}/predictors.parquet",
-    log:
-        "<logs>/share_out/{cohort}.log",
-    conda:
-        "../../envs/annulus.yaml"
-    params:
-        clinical=PREDICTORS,
-        size_measure=SIZE_MEASURE,
-        images=FEATURE_IMAGES,
-        timepoints=DESIGN["timepoints"],
-        changes=DESIGN["changes"],
-        code=code_of("share_out.py"),
-    script:
-        "../../scripts/share_out.py"
-
-
 rule share_out_training_outcomes:
     input:
         split="<results>/split/split.csv",
@@ -84,9 +61,9 @@ rule share_out_training_outcomes:
         "../../envs/annulus.yaml"
     params:
         tasks=OUTCOMES,
-        code=code_of("share_out_training_outcomes.py"),
+        code=code_of("share_out_outcomes.py"),
     script:
-        "../../scripts/share_out_training_outcomes.py"
+        "../../scripts/share_out_outcomes.py"
 
 
 # The models are inputs, so nothing of the other cohorts' outcomes is known to any rule before all are frozen.

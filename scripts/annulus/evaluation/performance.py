@@ -27,6 +27,7 @@ from annulus.evaluation.plan import (
 from annulus.evaluation.predictions import by_cohort_and_model, known, side_by_side
 from annulus.modelling.logistic import logit
 from annulus.modelling.threshold import CutOff
+from annulus.tables import joined
 
 PERFORMANCE_COLUMNS = [
     "model", "cohort", "n", "events", "metric", "estimate", "lower", "upper", "method", "note",
@@ -91,6 +92,27 @@ def performance(
         row["note"] = "; ".join(part for part in (str(row["note"]), remark) if part)
     found = pd.DataFrame(rows).reindex(columns=PERFORMANCE_COLUMNS)
     return found.assign(synthetic=int(synthetic))
+
+
+def with_unscored(table: pd.DataFrame, predictions: pd.DataFrame, unscored: pd.DataFrame) -> pd.DataFrame:
+    """Add a row for every model that could not score a cohort, saying what the cohort lacks.
+
+    ``unscored`` has columns model, cohort, reason.
+    """
+    patients = known(predictions).drop_duplicates(["cohort", "patient_id"]).groupby("cohort")["y"]
+    rows = pd.DataFrame(
+        {
+            "model": unscored["model"],
+            "cohort": unscored["cohort"],
+            "n": unscored["cohort"].map(patients.size()),
+            "events": unscored["cohort"].map(patients.sum()),
+            "metric": "auc",
+            "method": "none",
+            "note": "no model: " + unscored["reason"].astype(str),
+            "synthetic": table["synthetic"].iloc[0],
+        }
+    )
+    return joined([table, rows.reindex(columns=table.columns)])
 
 
 def with_optimism(table: pd.DataFrame, optimism: pd.DataFrame) -> pd.DataFrame:

@@ -30,12 +30,16 @@ def join_predictions(
 ) -> pd.DataFrame:
     """Join predictions per cohort, outcomes per cohort and out-of-fold predictions per model.
 
-    Patients whose outcome is not known keep an empty ``y``.
+    Patients whose outcome is not known keep an empty ``y``. Without ``training``, nobody has an out-of-fold
+    prediction.
     """
     scored = pd.concat(list(predictions), ignore_index=True)
     truth = pd.concat([table[["patient_id", task]] for table in outcomes])
     table = scored.merge(truth.rename(columns={task: "y"}), on="patient_id", validate="m:1")
-    folds = pd.concat([part.assign(model=model) for model, part in training.items() if len(part)])
+    parts = [part.assign(model=model) for model, part in training.items() if len(part)]
+    if not parts:
+        return table.reindex(columns=[c for c in PREDICTION_COLUMNS if c != "synthetic"])
+    folds = pd.concat(parts)
     folds = folds[["patient_id", "model", "probability_out_of_fold"]]
     joined = table.merge(folds, on=["patient_id", "model"], how="left", validate="1:1")
     return joined.reindex(columns=[c for c in PREDICTION_COLUMNS if c != "synthetic"])

@@ -111,12 +111,13 @@ def admit(
     lost: pd.DataFrame | None,
     extracted: Iterable[str] | None,
     eligibility: Iterable[Mapping[str, Any]],
-    cohort: str,
+    plan: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Put every eligible patient of an external cohort into it, without a look at any outcome.
+    """Put every eligible patient whom models only score into a cohort, without a look at any outcome.
 
     ``lost`` is ``qc/lost.csv`` and ``extracted`` the patients with features; each is None where the study
-    has no such thing. Returns ``split/split.csv`` and ``qc/flow.csv``. Raises StudyError when nobody is left.
+    has no such thing; ``plan`` is the study's ``split``, by column or none. Returns ``split/split.csv`` and
+    ``qc/flow.csv``. Raises StudyError when nobody is left.
     """
     people, flow = eligible(participants.set_index("patient_id"), eligibility, Flow())
     if lost is not None:
@@ -129,9 +130,12 @@ def admit(
         people = kept
     if people.empty:
         last = flow.rows[-1] if flow.rows else {"step": "participants", "reason": "the table is empty"}
-        raise StudyError(f"{cohort}: no patient is left after the step {last['step']!r} ({last['reason']}).")
-    flow = flow.step("allocation", len(participants), len(people), "scored by the frozen models", cohort)
-    split = _split_table(pd.Series(cohort, index=people.index))
+        raise StudyError(f"No patient is left after the step {last['step']!r} ({last['reason']}).")
+    cohort = split_patients(people, plan, pd.Series("", index=people.index), seed=0)
+    placed = cohort.dropna()
+    for name in plan["cohorts"]:
+        flow = flow.step("allocation", len(people), int((placed == name).sum()), "only scored", name)
+    split = _split_table(placed)
     return split.assign(**{LEFT_OUT: ""}), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
 
 
@@ -329,7 +333,8 @@ def _leave_one_out(
 def _everybody(
     participants: pd.DataFrame, plan: Mapping[str, Any], strata: pd.Series, seed: int
 ) -> pd.Series:
-    return pd.Series("train", index=participants.index)
+    (only,) = plan["cohorts"]
+    return pd.Series(only, index=participants.index)
 
 
 def _by_date(participants: pd.DataFrame, plan: Mapping[str, Any], outcome: pd.Series, seed: int) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Write the training patients' outcomes, and who of them are held out together."""
+"""Write a cohort's outcomes, and who of its patients are held out together."""
 
 from annulus.job import log_to
 
@@ -8,4 +8,5 @@ from annulus.modelling.split import cohort_outcomes
 from annulus.tables import read_csv, read_text_csv, write_csv
 
 participants, split = read_text_csv(snakemake.input.participants), read_csv(snakemake.input.split)
-write_csv(snakemake.output.outcomes, cohort_outcomes(participants, split, "train", snakemake.params.tasks))
+cohort = snakemake.wildcards.get("cohort", "train")
+write_csv(snakemake.output.outcomes, cohort_outcomes(participants, split, cohort, snakemake.params.tasks))
