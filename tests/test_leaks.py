@@ -1,6 +1,7 @@
 """No patient's outcome reaches the score that evaluation takes for that patient."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
+from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.performance import Plan, performance
 from annulus.modelling import combined, fitting, folds, lasso
 from annulus.modelling.clinical import fit_prespecified
@@ -85,7 +87,8 @@ def areas_of(table, y, seed):
     for part in fit_all(training, seed):
         if part.model.linear is None:
             continue
-        scores = predict([part.model], held_out, "internal_test")["probability"]
+        described = replace(part.model, variables=columns_of("participants"))
+        scores = predict([described], held_out, "internal_test")["probability"]
         own = part.training
         rows.append(
             {
