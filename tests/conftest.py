@@ -17,6 +17,7 @@ import pytest
 import yaml
 from hypothesis import settings
 
+from annulus.cohort.dictionary import VARIABLES
 from annulus.simulation import roster
 from annulus.simulation.drawing import write_images
 from annulus.simulation.simulators import draw_images, simulate_cohort
@@ -42,6 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first; within a file tests stay as they stand."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
+@pytest.fixture(autouse=True)
+def no_variables_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the variables of studies that other tests loaded."""
+    monkeypatch.setenv(VARIABLES, "")
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ def know(variables: Mapping[str, Mapping[str, Any]]) -> None:
                 f"variables.{name}: another study of this run describes {name} otherwise. Describe it alike "
                 "in both, or choose another name."
             )
-    os.environ[VARIABLES] = _packed({**known, **variables})
+    os.environ[VARIABLES] = json.dumps({**known, **variables})
 
 
 def digest_of(variables: Mapping[str, Mapping[str, Any]]) -> str:
