@@ -43,10 +43,15 @@ class Linear:
         """Linear predictor of every row of ``table``; a missing term takes its training median."""
         if not self.terms:
             return np.full(len(table), self.intercept)
+        scores: np.ndarray = self.z_scores(table) @ np.array(self.coefficients)
+        return scores + self.intercept
+
+    def z_scores(self, table: pd.DataFrame) -> np.ndarray:
+        """Imputed z-scores (patient x term), which the coefficients multiply."""
         values = prepared(self.before, table, self.terms).to_numpy()
         values = np.where(np.isnan(values), self.fill, values)
-        scores: np.ndarray = (values - self.mean) / self.sd @ np.array(self.coefficients)
-        return scores + self.intercept
+        scores: np.ndarray = (values - self.mean) / self.sd
+        return scores
 
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers and names."""
@@ -129,6 +134,14 @@ class FrozenModel:
 
         ``columns`` describe clinical variables where the model does not do so itself.
         """
+        terms = self.term_table(predictors, columns)
+        assert self.linear is not None
+        return self.linear.of(terms)
+
+    def term_table(
+        self, predictors: pd.DataFrame, columns: Mapping[str, Column] | None = None
+    ) -> pd.DataFrame:
+        """Return what the linear predictor is made from, a column per term; missing values stay missing."""
         if self.linear is None:
             raise ValueError(f"{self.name} was not fitted: {self.reason}")
         clinical = self._clinical(predictors, {**(columns or {}), **self.variables})
@@ -137,7 +150,7 @@ class FrozenModel:
             index=predictors.index,
         )
         wanted = [t for t in self.linear.columns if t not in clinical and t not in scores]
-        return self.linear.of(pd.concat([predictors[wanted], clinical, scores], axis=1))
+        return pd.concat([predictors[wanted], clinical, scores], axis=1)
 
     def _clinical(self, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
         """Encode clinical variables; a level that no training patient had counts as missing."""

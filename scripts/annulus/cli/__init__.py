@@ -1,0 +1,1 @@
+"""The command ``annulus``: one module per command, on top of the library."""
