@@ -1,5 +1,6 @@
 """Random effects against metafor's published numbers, statsmodels and closed forms."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,12 +12,14 @@ from statsmodels.stats.meta_analysis import combine_effects
 from annulus.evaluation.discrimination import auc_interval, delong, logit_auc_interval
 from annulus.evaluation.pooling import (
     between_cohorts,
+    centre_rows,
     cohort_rows,
     pooled,
     random_effects,
     standard_error,
     summarise,
 )
+from annulus.figures.cohorts import cohorts_figure
 
 # Thirteen trials of BCG against tuberculosis (Colditz et al., JAMA 1994;271:698-702): vaccinated with and
 # without the disease, then others with and without it.
@@ -75,6 +78,7 @@ def test_variance_between_cohorts_maximises_the_restricted_likelihood(seed):
     assert deviance(between_cohorts(y, v)) <= best.fun + 1e-9
 
 
+@pytest.mark.filterwarnings("ignore:.*use_t=True.*")
 def test_summary_is_that_of_statsmodels_at_the_same_variance_between_cohorts():
     y, v = log_risk_ratios()
     other = combine_effects(y, v, method_re="chi2", use_t=True, nobs=BCG.sum(axis=1))
@@ -156,7 +160,9 @@ def measured(cohort, estimate, error, metric="calibration_slope", model="clinica
 
 
 def pool(rows, centres=None):
-    cohorts = cohort_rows("her2", pd.DataFrame(rows), pd.DataFrame() if centres is None else centres, False)
+    cohorts = cohort_rows("her2", pd.DataFrame(rows), False)
+    if centres is not None:
+        cohorts = pd.concat([cohorts, centre_rows("her2", centres, False)], ignore_index=True)
     return cohorts, pooled(cohorts, False)
 
 
@@ -219,3 +225,22 @@ def test_centres_left_out_are_pooled_by_themselves():
     assert found["cohorts"].tolist() == [2, 2]
     equal = expit((logit(0.6) * (0.24) ** 2 + logit(0.65) * (0.2275) ** 2) / (0.24**2 + 0.2275**2))
     assert found["estimate"].iloc[0] == pytest.approx(equal)
+
+
+def test_the_figure_holds_every_cohort_and_what_was_pooled_of_them():
+    elsewhere = [("external_a", 0.7), ("external_b", 0.75), ("external_c", 0.8)]
+    rows = [measured(name, a, 0.03, "auc") for name, a in [("train", 0.9), *elsewhere]]
+    rows += [measured(name, a, 0.2) for name, a in elsewhere]
+    cohorts, found = pool(rows)
+    figure, table = cohorts_figure(cohorts, found, "her2", ["clinical"])
+    texts = [text.get_text().strip() for axis in figure.axes for text in axis.texts]
+    for wanted in ("Training, out-of-fold", "External: b", "Pooled, external", "Next cohort, prediction"):
+        assert wanted in texts
+    auc = found[found["metric"] == "auc"].iloc[0]
+    assert f"{auc['estimate']:.2f} ({auc['lower']:.2f} to {auc['upper']:.2f})" in texts
+    assert f"{auc['prediction_lower']:.2f} to {auc['prediction_upper']:.2f}" in texts
+    assert len(table) == 7 + 2
+    plt.close(figure)
+    figure, table = cohorts_figure(cohorts, found, "another task", ["clinical"])
+    assert table.empty
+    plt.close(figure)

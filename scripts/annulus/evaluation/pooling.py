@@ -81,20 +81,20 @@ SCALES: Mapping[str, Scale] = {
 }
 
 
-def cohort_rows(
-    task: str, performance: pd.DataFrame, centres_left_out: pd.DataFrame, synthetic: bool
-) -> pd.DataFrame:
-    """AUC and calibration of every model of a task, by cohort.
-
-    ``performance`` is the study's ``performance.csv`` with those of its external cohorts below it;
-    ``centres_left_out`` is ``centres.csv`` of a split that left out one centre at a time, else empty. Its
-    training rows, each of models that never saw the centre, have an AUC alone.
-    """
+def cohort_rows(task: str, performance: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
+    """AUC and calibration of a task's models by cohort, from ``performance.csv`` of a study or a cohort."""
     measured = performance[performance["metric"].isin(SCALES)]
-    rows = measured.assign(kind=measured["cohort"].map(kind_of))
-    if len(centres_left_out):
-        rows = pd.concat([rows, _of_centres(centres_left_out)], ignore_index=True)
-    return rows.assign(task=task, synthetic=int(synthetic))[COHORT_COLUMNS].reset_index(drop=True)
+    return _rows(task, measured.assign(kind=measured["cohort"].map(kind_of)), synthetic)
+
+
+def centre_rows(task: str, centres: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
+    """AUC of every model in every centre, from ``centres.csv`` of a split that leaves one out at a time.
+
+    Training rows of such a split are of models that never saw the centre. There is no calibration by centre.
+    """
+    held_out = centres[centres["cohort"] == "train"].drop(columns="cohort")
+    named = held_out.rename(columns={"centre": "cohort", "auc": "estimate"})
+    return _rows(task, named.assign(metric="auc", kind=LEFT_OUT, method="DeLong"), synthetic)
 
 
 def kind_of(cohort: str) -> str:
@@ -210,11 +210,8 @@ def standard_error(metric: str, estimate: float, lower: float, upper: float) -> 
     return float((scale.to(upper) - scale.to(lower)) / (2.0 * Z_95))
 
 
-def _of_centres(centres: pd.DataFrame) -> pd.DataFrame:
-    held_out = centres[centres["cohort"] == "train"]
-    return held_out.drop(columns="cohort").rename(columns={"centre": "cohort", "auc": "estimate"}).assign(
-        metric="auc", kind=LEFT_OUT, method="DeLong"
-    )  # fmt: skip
+def _rows(task: str, rows: pd.DataFrame, synthetic: bool) -> pd.DataFrame:
+    return rows.assign(task=task, synthetic=int(synthetic))[COHORT_COLUMNS].reset_index(drop=True)
 
 
 def _pooled(metric: str, group: pd.DataFrame) -> dict[str, object]:
