@@ -74,13 +74,15 @@ def unlike_training(study: StudyConfig) -> list[Problem]:
     problems = unit_problems(file, rows, training)
     if not cohort.get("own_ids"):
         hash_of = partial(patient_sha256, study.design["name"])
-        problems += known_patients_problems(file, rows, fingerprints(folder, "patient"), hash_of)
+        problems += known_patients_problems(
+            file, rows, fingerprints(folder / "fingerprints.csv", "patient"), hash_of
+        )
     return problems
 
 
-def fingerprints(models: Path, kind: str) -> set[str]:
-    """Return the hashes of the study's own patients or images."""
-    with (models / "fingerprints.csv").open(encoding="utf-8", newline="") as stream:
+def fingerprints(file: Path, kind: str) -> set[str]:
+    """Return the hashes of the study's own patients or images, from its ``models/fingerprints.csv``."""
+    with file.open(encoding="utf-8", newline="") as stream:
         return {row["sha256"] for row in csv.DictReader(stream) if row["kind"] == kind}
 
 

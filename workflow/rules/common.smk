@@ -27,7 +27,6 @@ from annulus.modelling.front_end import SECTIONS
 from annulus.modelling.plan import PRESPECIFIED, step_names, step_settings
 from annulus.simulation import roster
 
-
 # Whether this is another hospital's cohort, scored by the frozen models of a finished study (external.smk).
 EXTERNAL = "external_cohort" in config
 
@@ -58,7 +57,6 @@ TASKS = DESIGN["tasks"]
 CASCADES = DESIGN["cascades"]
 PATHWAYS = DESIGN["pathways"]
 INSTRUMENTS = DESIGN["instruments"]
-PREDICTORS = columns.predictor_columns(DESIGN)
 NEEDED = columns.needed_elsewhere(DESIGN) if EXTERNAL else columns.needed_columns(DESIGN)
 HIDDEN = columns.hidden_columns(DESIGN) if EXTERNAL else []
 GIVEN = any(task["predictions"] for task in TASKS.values())
@@ -78,8 +76,9 @@ BATCH = 50
 OUTER_FOLDS = max(task["outer_folds"] for task in TASKS.values())
 SIZE_MEASURE = "voxels" if DESIGN["regions"].get("unit") in ("px", "fraction") else "volume_mm3"
 
-MODEL_TABLES = ["selection", "odds_ratios", "predictions", "repeated_splits", "optimism", "volume"]
+# Tables of a task: of every evaluation, of one whose models were trained in it, and of one that judges them elsewhere.
 EVALUATION_TABLES = [
+    "predictions",
     "performance",
     "comparisons",
     "roc",
@@ -88,11 +87,18 @@ EVALUATION_TABLES = [
     "decision_curve_prevalence",
     "supplement",
     "subgroups",
-    "sample_size",
     "warnings",
+]
+TRAINING_TABLES = [
+    "selection",
+    "odds_ratios",
+    "repeated_splits",
+    "optimism",
+    "volume",
+    "sample_size",
     "table_one",
-] + (["leak_screen", "duplicates"] if IMAGED else [])
-EVALUATION_TABLES += ["centres"] if "centre" in DESIGN else []
+]
+UPDATING_TABLES = ["recalibration", "updating"]
 SIGNATURE_FIGURES = ["lasso_path", "lasso_cv", "coefficients", "correlation_heatmap"]
 COHORT_FIGURES = ["roc", "calibration", "decision_curve"]
 
@@ -151,33 +157,35 @@ def described_variables(wildcards):
     return columns.described_variables(DESIGN, wildcards.task)
 
 
-def read_tables():
-    """Return the manifest rows of a table cohort's patients; errors in its tables end the run here."""
-    folder, pictures = COHORT["folder"], COHORT.get("images")
-    among = listing.Folder(folder)
-    groups = DESIGN["feature_groups"]
-    tables = CohortTables(folder, COHORT["participants"], pictures, features=FEATURES, groups=groups)
+def read_patients():
+    """Return the patients of a table cohort; errors in its tables end the run here, before any image."""
+    if SIMULATED:
+        return []
+    folder, groups = COHORT["folder"], DESIGN["feature_groups"]
+    tables = CohortTables(
+        folder, COHORT["participants"], COHORT.get("images"), features=FEATURES, groups=groups
+    )
     try:
-        patients, problems = take_in(tables, IMAGED, NEEDED, Instruments(**INSTRUMENTS), HIDDEN, among)
+        patients, problems = take_in(tables, IMAGED, NEEDED, Instruments(**INSTRUMENTS), HIDDEN, AMONG)
         problems += external.unlike_training(STUDY) if EXTERNAL else []
         checks.refuse_errors(problems, Path(RESULTS) / "cohort" / "problems.csv")
         checks.refuse_empty_cohorts(patients, DESIGN["split"])
-        images = sources.read_source(folder, pictures, among) if IMAGED else []
     except StudyError as error:
         raise WorkflowError(str(error)) from None
-    return sources.manifest_rows(images, {patient["patient_id"] for patient in patients})
+    return patients
 
 
 def read_manifest():
     """Return the manifest rows of images that the study uses, with paths from here."""
-    if SIMULATED and not IMAGED:
+    if not IMAGED:
         return []
     if SIMULATED:
         rows = roster.manifest(
             COHORT["simulator"], list(roster.enrolled(COHORT["simulator"], COHORT_COUNTS)), COHORT["raters"]
         )
     else:
-        rows = read_tables()
+        images = sources.read_source(COHORT["folder"], COHORT["images"], AMONG)
+        rows = sources.manifest_rows(images, {patient["patient_id"] for patient in PATIENTS})
     paths = ("image_path", "mask_path")
     placed = [{**row, **{p: files.placed(IMAGE_FOLDER, row[p]) for p in paths if row.get(p)}} for row in rows]
     try:
@@ -186,7 +194,23 @@ def read_manifest():
         raise WorkflowError(str(error)) from None
 
 
+# A table cohort's folder is looked through once.
+AMONG = None if SIMULATED else listing.Folder(COHORT["folder"])
+PATIENTS = read_patients()
 CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
+
+
+def has_column(name):
+    """Say whether the cohort's participants have a column; an external cohort may lack predictors."""
+    return SIMULATED or name in PATIENTS[0]
+
+
+PREDICTORS = list(filter(has_column, columns.predictor_columns(DESIGN)))
+CENTRE = DESIGN["centre"] if "centre" in DESIGN and has_column(DESIGN["centre"]) else None
+SUBGROUPS = {
+    name: [subgroup for subgroup in task["subgroups"] if has_column(subgroup["column"])]
+    for name, task in TASKS.items()
+}
 
 
 def code_of(script):
@@ -262,6 +286,47 @@ def chunk_roi_folders(wildcards):
 def drawn_regions():
     """Name the regions of the study, which keep their colour in every picture."""
     return [*DESIGN["regions"]["rois"], *(f"h{number}" for number in range(1, 10) if HABITATS)]
+
+
+def imaging_files():
+    """Return what a study with images leaves behind of quality control and regions."""
+    return if_imaged(
+        f"{RESULTS}/cohort/images.csv",
+        f"{RESULTS}/qc/masks.csv",
+        f"{RESULTS}/qc/findings.csv",
+        f"{RESULTS}/qc/agreement.csv",
+        f"{RESULTS}/qc/duplicates.csv",
+        f"{KEPT}/qc/gallery/{COHORT['name']}.html",
+        f"{RESULTS}/rois/rois.csv",
+    )
+
+
+def feature_files():
+    """Return what a study with features leaves behind of them."""
+    folder = f"{RESULTS}/features"
+    stability = [f"{folder}/stability.csv"] if STABILITY else []
+    return stability + if_featured(
+        f"{folder}/features.parquet", f"{folder}/catalogue.csv", f"{folder}/failures.csv"
+    )
+
+
+def task_tables():
+    """Name the tables that every task has."""
+    tables = EVALUATION_TABLES + if_trained(*TRAINING_TABLES)
+    tables += [] if TRAINED else UPDATING_TABLES
+    tables += ["leak_screen", "duplicates"] if IMAGED and TRAINED else []
+    return tables + (["centres"] if CENTRE else [])
+
+
+def tables_of_tasks():
+    """Return every table of every task."""
+    return [f"{RESULTS}/tasks/{task}/{table}.csv" for task in TASKS for table in task_tables()]
+
+
+def frozen_files():
+    """Return what a study that trains models leaves behind of them when they are frozen."""
+    cards = [card for task in TASKS for card in cards_of(task)] if TRAINED else []
+    return cards + if_trained(f"{MODELS}/fingerprints.csv", f"{RESULTS}/provenance/freezing.csv")
 
 
 def stability_files(wildcards):
@@ -398,10 +463,15 @@ def model_files(wildcards):
     return [f"{MODELS}/{wildcards.task}/{model}/model.json" for model in models]
 
 
-def training_predictors():
-    """Return the study's own table of training predictors, where it is at hand to compare with."""
-    own = f"{STUDY_RESULTS}/split/train/predictors.parquet"
+def at_hand(table):
+    """Return a table of the study's own patients, where it is at hand to compare an external cohort with."""
+    own = f"{STUDY_RESULTS}/{table}"
     return [own] if Path(own).is_file() else []
+
+
+def external_predictions():
+    """Return the predictions of every task in an external cohort, which know no outcome."""
+    return [f"{RESULTS}/tasks/{task}/parts/predictions_{COHORTS[0]}.csv" for task in TASKS]
 
 
 def task_models():
@@ -599,6 +669,11 @@ def if_trained_models(wildcards):
     return if_trained(*models_of(wildcards.task))
 
 
+def subgroups_of(wildcards):
+    """Return a task's subgroups by variables that the cohort has."""
+    return SUBGROUPS[wildcards.task]
+
+
 def given_models_of(wildcards):
     """Return a task's models of which only predictions are known."""
     return list(TASKS[wildcards.task]["predictions"])
@@ -623,18 +698,18 @@ def models_of_task(wildcards):
 def task_figures(task):
     """Name the figures of a task."""
     names = ["flowchart"] + (if_imaged("roi_overlay") if COHORT["redistribution"] else [])
-    names += SIGNATURE_FIGURES if TASKS[task]["signatures"] else []
-    names += ["signature_waterfall", "forest_odds_ratios"]
+    names += if_trained(*SIGNATURE_FIGURES) if TASKS[task]["signatures"] else []
+    names += if_trained("signature_waterfall", "forest_odds_ratios")
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]
-    names += ["forest_subgroups"] if TASKS[task]["subgroups"] else []
-    names += ["habitat_fractions"] if HABITATS else []
-    return names + (["nomogram"] if "nomogram" in TASKS[task] else [])
+    names += ["forest_subgroups"] if SUBGROUPS[task] else []
+    names += if_trained("habitat_fractions") if HABITATS else []
+    return names + (if_trained("nomogram") if "nomogram" in TASKS[task] else [])
 
 
 def study_figures():
     """Name the figures of the study that belong to no task."""
     maps = ["habitat_map"] if COHORT["redistribution"] else []
-    names = ["cluster_validity", *maps] if HABITATS else []
+    names = ["cluster_validity", *maps] if HABITATS and TRAINED else []
     return names + (["feature_stability"] if STABILITY else [])
 
 

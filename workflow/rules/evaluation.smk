@@ -129,7 +129,7 @@ rule compare_subgroups:
         "../../envs/annulus.yaml"
     params:
         compared=shown_models_of,
-        subgroups=from_task("subgroups"),
+        subgroups=subgroups_of,
         synthetic=SIMULATED,
         code=code_of("compare_subgroups.py"),
     script:
@@ -323,7 +323,7 @@ rule tabulate_centres:
     conda:
         "../../envs/annulus.yaml"
     params:
-        centre=DESIGN.get("centre"),
+        centre=CENTRE,
         synthetic=SIMULATED,
         code=code_of("tabulate_centres.py"),
     script:

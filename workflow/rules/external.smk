@@ -21,17 +21,29 @@ rule refuse_known_images:
 rule compare_case_mix:
     input:
         predictors=f"<results>/split/{COHORTS[0]}/predictors.parquet",
+        predictions=external_predictions(),
         models=every_model(),
-        training=training_predictors(),
+        images=if_imaged("<results>/cohort/images.csv"),
+        training=at_hand("split/train/predictors.parquet"),
+        training_images=if_imaged(*at_hand("cohort/images.csv")),
     output:
-        case_mix="<results>/case_mix.csv",
-        membership="<results>/membership.csv",
+        case_mix=report(
+            "<results>/case_mix.csv",
+            caption="../report/case_mix.rst",
+            category="Case mix",
+        ),
+        membership=report(
+            "<results>/membership.csv",
+            caption="../report/membership.rst",
+            category="Case mix",
+        ),
         extrapolating="<results>/extrapolating.csv",
     log:
         "<logs>/compare_case_mix.log",
     conda:
         "../../envs/annulus.yaml"
     params:
+        tasks=list(TASKS),
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("compare_case_mix.py"),
@@ -45,7 +57,7 @@ rule open_outcomes:
     input:
         unpack(cohort_tables),
         split="<results>/split/split.csv",
-        predictions=collect(f"<results>/tasks/{{task}}/parts/predictions_{COHORTS[0]}.csv", task=TASKS),
+        predictions=external_predictions(),
         case_mix="<results>/case_mix.csv",
         known_images=if_imaged("<results>/qc/known_images.csv"),
         models=every_model(),
@@ -53,6 +65,7 @@ rule open_outcomes:
     output:
         outcomes=f"<results>/split/{COHORTS[0]}/outcomes.csv",
         participants="<results>/cohort/participants_with_outcomes.csv",
+        problems="<results>/cohort/problems_of_outcomes.csv",
         openings=update("<results>/provenance/openings.csv"),
     log:
         "<logs>/open_outcomes.log",
@@ -69,23 +82,3 @@ rule open_outcomes:
         code=code_of("open_external_outcomes.py"),
     script:
         "../../scripts/open_external_outcomes.py"
-
-
-rule recalibrate:
-    input:
-        predictions="<results>/tasks/{task}/predictions.csv",
-        models=model_files,
-    output:
-        recalibration="<results>/tasks/{task}/recalibration.csv",
-        updating="<results>/tasks/{task}/updating.csv",
-    log:
-        "<logs>/recalibrate/{task}.log",
-    conda:
-        "../../envs/annulus.yaml"
-    params:
-        bootstraps=from_task("bootstraps"),
-        seed=DESIGN["seed"],
-        synthetic=SIMULATED,
-        code=code_of("recalibrate.py"),
-    script:
-        "../../scripts/recalibrate.py"

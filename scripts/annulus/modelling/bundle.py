@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,12 @@ def read_bundle(path: str | Path) -> Bundle:
             "Take the file that the study wrote, or run the study again to freeze what you changed."
         )
     return Bundle(FrozenModel.from_json(content), content)
+
+
+def event_shares(bundles: Iterable[Bundle]) -> dict[str, float]:
+    """Return the share of training patients with the event, by task."""
+    shares = {bundle.task: bundle.content["training"].get("prevalence") for bundle in bundles}
+    return {task: float(share) for task, share in shares.items() if share is not None}
 
 
 def features_of(columns: Sequence[str], catalogue: pd.DataFrame | None) -> list[dict[str, str]]:
