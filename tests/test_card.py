@@ -181,7 +181,10 @@ def test_cut_off_limits_range_and_licences():
     assert f"{min(scores):.3f} to {max(scores):.3f}" in section(text, "Out of range")
     assert "annulus score models/her2/nomogram/model.json" in section(text, "How to score patients")
     licences = section(text, "Licences")
-    assert "none needed; images may not be handed on" in licences and "simulated by annulus" in licences
+    assert (
+        "`simulated`, which may not be handed on: none needed" in licences
+        and "simulated by annulus" in licences
+    )
     assert "BSD-3-Clause" in licences
 
 
@@ -193,7 +196,7 @@ def test_hashes_and_versions_are_the_bundles():
 
 def test_a_licence_that_nobody_states_is_said_to_be_so():
     text = section(written(cohort={"name": "mine", "redistribution": True}), "Licences")
-    assert "`mine`: not stated; images may be handed on" in text
+    assert "`mine`, which may be handed on: not stated" in text
 
 
 @pytest.mark.parametrize("title", ["Predictors", "Performance", "Out of range", "How to score patients"])

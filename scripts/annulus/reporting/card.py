@@ -9,29 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from annulus.evaluation.plan import APPARENT_AUC, CORRECTED, corrected
 from annulus.figures.style import cohort_title, model_title
 from annulus.modelling.training_summary import LINEAR_PREDICTOR
-from annulus.reporting.numbers import number, text_of, with_interval
-
-TRAINING = "train"
-
-# Metric in the tables, and what a card calls it.
-DISCRIMINATION = {
-    "auc": "AUC",
-    "sensitivity": "Sensitivity at the cut-off",
-    "specificity": "Specificity at the cut-off",
-    "ppv": "PPV at the cut-off",
-    "npv": "NPV at the cut-off",
-}
-CALIBRATION = {
-    "calibration_slope": "Calibration slope",
-    "calibration_in_the_large": "Calibration in the large",
-    "observed_expected": "Observed to expected events",
-    "brier": "Brier score",
-    "ici": "Integrated calibration index",
-}
-MEASURES = {"auc": "AUC", "brier": "Brier score", "calibration_slope": "calibration slope"}
+from annulus.reporting.card_performance import calibration_lines, discrimination_lines
+from annulus.reporting.numbers import text_of
 
 # More predictors than these fill pages; the bundle lists all of them.
 MOST_LISTED = 60
@@ -73,8 +54,8 @@ def card(
         "Predictors": _predictors(content),
         "Images and their settings": _images(content, front_end, study),
         "Training": _training(content),
-        "Performance": _performance(own, DISCRIMINATION, corrections=True),
-        "Calibration": _performance(own, CALIBRATION, corrections=False),
+        "Performance": discrimination_lines(own),
+        "Calibration": calibration_lines(own),
         "Cut-off": _cut_off(content),
         "Limits": _limits(content, warnings),
         "Out of range": _out_of_range(content),
@@ -216,45 +197,6 @@ def _training(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"Note: {content['reason']}."
 
 
-def _performance(own: pd.DataFrame, metrics: Mapping[str, str], corrections: bool) -> Iterator[str]:
-    rows = own[own["metric"].isin(metrics) & own["estimate"].notna()]
-    if rows.empty:
-        notes = own["note"].dropna().drop_duplicates()
-        yield f"Not measured: {'; '.join(notes) or 'no patient of known outcome'}."
-        return
-    cohorts = list(rows["cohort"].drop_duplicates())
-    yield f"| Cohort | Patients | Events | {' | '.join(metrics.values())} |"
-    yield "| --- |" + " --- |" * (2 + len(metrics))
-    for cohort in cohorts:
-        part = rows[rows["cohort"] == cohort].set_index("metric")
-        name = "Training, out of fold" if cohort == TRAINING else cohort_title(cohort)
-        cells = [with_interval(part.loc[m].to_dict()) if m in part.index else "–" for m in metrics]
-        n, events = int(part["n"].iloc[0]), int(part["events"].iloc[0])
-        yield f"| {name} | {n} | {events} | {' | '.join(cells)} |"
-    yield ""
-    yield "95 % intervals in brackets."
-    if corrections:
-        yield from _corrected(own)
-    if cohorts == [TRAINING]:
-        yield "No patient outside training was looked at: what the model is worth elsewhere is not known."
-
-
-def _corrected(own: pd.DataFrame) -> Iterator[str]:
-    training = own[own["cohort"] == TRAINING].set_index("metric")
-    found = [
-        f"{MEASURES[measure]} {number(training.loc[corrected(measure), 'estimate'])}"
-        for measure in CORRECTED
-        if corrected(measure) in training.index
-    ]
-    if found:
-        yield f"Training, corrected for optimism by the bootstrap: {', '.join(found)}."
-    if APPARENT_AUC in training.index:
-        yield (
-            "Apparent AUC, on the patients it was fitted on, which promises too much: "
-            f"{number(training.loc[APPARENT_AUC, 'estimate'])}."
-        )
-
-
 def _cut_off(content: Mapping[str, Any]) -> Iterator[str]:
     threshold = content["threshold"]
     if threshold is None:
@@ -306,7 +248,7 @@ def _licences(content: Mapping[str, Any]) -> Iterator[str]:
     data = licences["cohort"]
     may = "may" if data["redistribution"] else "may not"
     yield f"- annulus: {licences['annulus']}"
-    yield f"- Training data `{data['name']}`: {data['licence']}; images {may} be handed on"
+    yield f"- Training data `{data['name']}`, which {may} be handed on: {data['licence']}"
     yield f"- Cite the data as: {data['citation']}"
 
 
