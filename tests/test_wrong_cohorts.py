@@ -202,8 +202,8 @@ def test_a_wrong_table_is_told_in_one_line_with_file_place_and_remedy(tmp_path, 
         (GOOD + "p 00" + GOOD.splitlines()[1][3:], "row 42, column patient_id, value 'p 00': Row 2 has 'P00'",
          "keep one row"),
         (written([[*row, *["1"] * 20_000] for row in good_rows()], [*HEADER, *EXTRA]),
-         "row 1, column f0, value '': 20000 columns are not in the data dictionary and are ignored, among them "
-         "f0, f1, f2.", "Map those that the study needs in the cohort file"),
+         "row 1, column f0, value '': 20000 columns are not in the data dictionary and are ignored, among "
+         "them f0, f1, f2.", "Map those that the study needs in the cohort file"),
     ],
     ids=["ids that differ in capitals and blanks", "thousands of other columns"],
 )  # fmt: skip
