@@ -96,7 +96,8 @@ def read_feature_table(
         patient: "no row in the feature table" if patient not in rows else "no value in the feature table"
         for patient in sorted(set(patients) - set(found))
     }
-    problems += wrong + _missing_and_constant(table.name, numeric, list(found.values()))
+    # Cells that are wrong would be counted as missing.
+    problems += wrong or _missing_and_constant(table.name, numeric, list(found.values()))
     return FeatureTable(tuple(numeric), found, lost), problems
 
 
