@@ -1,4 +1,4 @@
-"""Which files of a folder are images and which their masks, and how a mask's name follows from its image's."""
+"""Which files of a folder are images, which are masks, and how a mask's name follows from its image's."""
 
 import re
 from collections import defaultdict
@@ -159,9 +159,9 @@ def patient_part(found: FoundImages, ids: Iterable[str]) -> str:
     best = max(PATIENT_PARTS, key=lambda part: counts[part])
     if counts[best] < len(found.images) / 2:
         raise StudyError(
-            f"{found.folder}: no part of the images' names, such as {found.images[0]}, is an id of the "
-            f"participants table, such as {', '.join(sorted(known)[:3])}. Choose its column with --patient, or "
-            "write the cohort file after config/cohorts/bus_bra.yaml."
+            f"{found.folder}: no part of the images' names, such as {found.images[0]}, is an id "
+            f"of the participants table, such as {', '.join(sorted(known)[:3])}. Choose its column with "
+            "--patient, or write the cohort file after config/cohorts/bus_bra.yaml."
         )
     return best
 

@@ -1,4 +1,4 @@
-"""What a table of someone else's holds: which column is the patient, which the outcome, which belong together."""
+"""What someone else's table holds: which column is the patient, which the outcome, which belong together."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ def settle_outcome(
     rest = tuple(value for value in values if value not in positive)
     if not negative and len(rest) != 1:
         raise StudyError(
-            f"{where}, column {column}: its values are {shown}. Say with --negative which of them are no event."
+            f"{where}, column {column}: its values are {shown}. Say with --negative which are no event."
         )
     if both := set(positive) & set(negative):
         raise StudyError(
@@ -118,7 +118,7 @@ def likely_outcome(table: FoundTable) -> str | None:
     """Return the column that is most likely the outcome, to be offered and never taken unasked."""
     two = [name for name in table.columns if name != table.patient and len(table.values(name)) == 2]
     named = [name for word in OUTCOME_NAMES for name in two if _bare(name) == word]
-    return (named or two or [None])[0]
+    return next(iter(named or two), None)
 
 
 def known_columns(table: FoundTable, without: Sequence[str]) -> list[str]:
@@ -149,8 +149,8 @@ def probability_columns(table: FoundTable, without: Sequence[str]) -> list[str]:
 def feature_groups(columns: Sequence[str]) -> dict[str, list[str]]:
     """Group columns by what stands before their first ``_``, or after their last, as patterns by group.
 
-    The way that yields fewer groups, but more than one, is taken. Columns of small groups stand by name in the
-    group ``others``; where there are too many groups, or just one, all columns are of the group ``all``.
+    The way that yields fewer groups, but more than one, is taken. Columns of small groups stand by name in
+    the group ``others``; where there are too many groups, or just one, all columns are of the group ``all``.
     """
     ways = [_groups(columns, before=True), _groups(columns, before=False)]
     fitting = [way for way in ways if 1 < len(way) <= MOST_GROUPS]
@@ -194,8 +194,8 @@ def _patient_column(raw: RawTable, cells: Mapping[str, tuple[str, ...]]) -> str:
     if whole or named:
         return (whole or named)[0]
     raise StudyError(
-        f"{raw.name}: no column is named like a patient's id. Say which one is, with --patient COLUMN. It has "
-        f"{', '.join(raw.columns[:20])}{', ...' if len(raw.columns) > 20 else ''}."
+        f"{raw.name}: no column is named like a patient's id. Say which one is, with --patient COLUMN. It "
+        f"has {', '.join(raw.columns[:20])}{', ...' if len(raw.columns) > 20 else ''}."
     )
 
 

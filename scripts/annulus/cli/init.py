@@ -77,8 +77,8 @@ class Plan:
 def begin(wishes: Wishes) -> Iterator[str]:
     """Write the configuration that is wished for; yields what to tell.
 
-    Raises StudyError when something is missing that nobody can be asked, nothing usable is found, or a file is
-    there already; no file has been written then.
+    Raises StudyError when something is missing that nobody can be asked, nothing usable is found, or a file
+    is there already; no file has been written then.
     """
     wishes = _completed(wishes)
     assert wishes.place is not None
@@ -210,8 +210,8 @@ def _of_predictions(wishes: Wishes) -> Plan:
     columns = probability_columns(table, (table.patient, outcome.column))
     if not columns:
         raise StudyError(
-            f"{wishes.place}: no column has numbers from 0 to 1, as predicted probabilities are. Percentages must be "
-            "divided by 100, and scores turned into probabilities by the model that they are of."
+            f"{wishes.place}: no column has numbers from 0 to 1, as predicted probabilities are. Percentages "
+            "must be divided by 100, and scores turned into probabilities by the model that they are of."
         )
     models = {_variable(column): column for column in columns}
     known = known_columns(table, (table.patient, outcome.column, *columns))
@@ -246,8 +246,8 @@ def _folder_outcome(wishes: Wishes, found: FoundImages) -> tuple[Outcome, tuple[
     folders = found.folders()
     if len(folders) < 2:
         raise StudyError(
-            f"{found.folder}: nothing says what the outcome is. Give a table with --participants; only images in "
-            "folders named after it (such as benign and malignant) need none."
+            f"{found.folder}: nothing says what the outcome is. Give a table with --participants; only "
+            "images in folders named after it (such as benign and malignant) need none."
         )
     named = wishes.outcome or _ask("Outcome (folder: that of the image)", "--outcome", FOLDER)
     if named != FOLDER:
@@ -269,8 +269,8 @@ def _refuse_doubled(found: FoundImages) -> None:
     name, count = counts.most_common(1)[0]
     if count > 1:
         raise StudyError(
-            f"{found.folder}: {count} images are called {name}, so names cannot stand for patients. Rename them, or "
-            "give a table with --participants."
+            f"{found.folder}: {count} images are called {name}, so names cannot stand for patients. Rename "
+            "them, or give a table with --participants."
         )
 
 
@@ -368,8 +368,10 @@ def _settings(name: str, modality: str, found: FoundImages) -> tuple[str, str]:
     text = re.sub(r"^  shape(2D)?:", "  shape:" if volumes else "  shape2D:", text, flags=re.MULTILINE)
     if not volumes:
         text = re.sub(r"(resampledPixelSpacing: \[[^,\]]+, [^,\]]+), [^,\]]+\]", r"\1]", text)
-    head = f"# Extraction settings of {name}, copied from config/imaging/{template}.yaml; see docs/features.md.\n"
-    return template, head + text
+    copied = (
+        f"# Extraction settings of {name}, copied from config/imaging/{template}.yaml; see docs/features.md."
+    )
+    return template, f"{copied}\n{text}"
 
 
 def _depth(path: Path) -> int:

@@ -1,6 +1,5 @@
-"""The command ``annulus``. Libraries are imported only by the command that needs them, so that help is instant."""
+"""The command ``annulus``. What a command needs is imported when it runs, so that help is instant."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,8 +87,8 @@ def init(
     kept unless --force says otherwise.
 
     \b
-    annulus init --images data/busi --modality US --outcome folder --positive malignant --negative benign
-    annulus init --images data/mri --participants data/mri/patients.xlsx --modality MRI --outcome pcr --positive 1
+    annulus init --images data/busi --modality US --outcome folder --positive malignant
+    annulus init --images mri --participants mri/p.csv --modality MRI --outcome breast_pcr --positive 1
     annulus init --features data/Petrillo2023.csv --outcome Target --positive 1 --negative 0 --name petrillo
     annulus init --predictions readers.csv --outcome malignant --positive 1
     """
@@ -213,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

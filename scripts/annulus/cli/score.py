@@ -168,6 +168,6 @@ def _remarks(opened: OpenedModel, scored: pd.DataFrame) -> Iterator[str]:
         yield "SYNTHETIC: the model was trained on simulated patients; its scores mean nothing for real ones."
     yield NOT_A_DEVICE
     if filled := int((scored["missing_filled"] > 0).sum()):
-        yield f"{filled} of {len(scored)} patients had missing predictors, which were filled in (missing_filled)."
+        yield f"{filled} of {len(scored)} patients had missing predictors, now filled in (missing_filled)."
     if outside := int(scored["extrapolates"].sum()):
         yield f"{outside} of {len(scored)} patients lie outside the training range (out_of_range)."

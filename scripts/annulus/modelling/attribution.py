@@ -39,7 +39,7 @@ class Contribution:
 
 
 def needed_columns(model: FrozenModel) -> tuple[str, ...]:
-    """Return the raw columns that scoring needs: features, sizes, centres, and clinical variables, each once."""
+    """Return the raw columns that scoring needs: features, sizes, centres and clinical variables."""
     if model.linear is None:
         return ()
     made = {rad_score(roi) for roi in model.signatures}
