@@ -1,16 +1,46 @@
 # The study that is run: its configuration, patients and chunks. Functions only; rules are elsewhere.
 
+import copy
+import io
 import os
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(str(workflow.current_basedir)).parent.parent
+
+def project_folder():
+    """Return the folder of the project; a version that was imported from GitHub is unpacked first.
+
+    Snakemake fetches single files of it, but the library, schemas and designs are found as folders.
+    """
+    here = workflow.current_basedir
+    if not hasattr(here, "hosted_repo"):
+        return Path(str(here)).parent.parent
+    repository = here.hosted_repo.repo
+    commit = repository.commit(here.ref).hexsha
+    folder = Path(".snakemake", "annulus", commit).absolute()
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unpacked = tempfile.mkdtemp(dir=folder.parent)
+        files = repository.git.archive(commit, "config", "scripts", "workflow", stdout_as_string=False)
+        tarfile.open(fileobj=io.BytesIO(files)).extractall(unpacked, filter="data")
+        os.rename(unpacked, folder)
+    return folder
+
+
+ROOT = project_folder()
+LIBRARY = str(ROOT / "scripts")
 # The library beside the scripts is the one whose code is hashed, so it is the one that jobs must use,
 # even where another copy is installed.
-sys.path.insert(0, str(ROOT / "scripts"))
-os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
+sys.path.insert(0, LIBRARY)
+# What the rules of an importing workflow find there stays behind it.
+FURTHER = [
+    place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in ("", LIBRARY)
+]
+os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *FURTHER]))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
@@ -25,11 +55,18 @@ from annulus.modelling import plan as planned
 from annulus.modelling.plan import PRESPECIFIED, step_names, step_settings
 from annulus.simulation import roster
 
+if Path(codehash.PACKAGE).parent.resolve() != Path(LIBRARY).resolve():
+    raise WorkflowError(
+        f"annulus: two copies of it are imported, {codehash.PACKAGE} and {LIBRARY}/annulus, and Python holds "
+        "one. Import all modules from the same folder and version, and nothing of annulus in the Snakefile itself."
+    )
+
 
 def read_study():
     """Load the configuration; its mistakes end the run with their words alone."""
     try:
-        return load(config, Folders(working=Path.cwd(), workflow=ROOT))
+        # A copy: the configuration of an importing workflow is not ours to complete.
+        return load(copy.deepcopy(config), Folders(working=Path.cwd(), workflow=ROOT))
     except StudyError as error:
         raise WorkflowError(str(error)) from None
 
@@ -87,6 +124,7 @@ else:
 
 # Masks and pictures made from data that may not be handed on stay out of the results.
 KEPT = RESULTS if COHORT["redistribution"] else f"work/{DESIGN['name']}"
+PATHS = {"results": RESULTS, "kept": KEPT}
 EXTRACTED = {name: image for name, image in DESIGN["images"].items() if "settings" in image}
 EXTRACTION = {
     **DESIGN["extraction"],
@@ -101,12 +139,47 @@ def if_imaged(*paths):
     return list(paths) if IMAGED else []
 
 
-def cohort_tables(wildcards=None):
-    """Return the files that the cohort's participants and images are read from."""
-    if SIMULATED:
-        return {"participants": f"{RESULTS}/simulation/patients.csv"}
+def refuse_moved_paths():
+    """End the run where an importing workflow moves some of the paths, but cannot move all of them."""
+    moved = workflow.modifier.path_modifier.replace_prefix(RESULTS) != RESULTS
+    if moved or any(workflow.modifier.pathvars.get(name) != path for name, path in PATHS.items()):
+        raise WorkflowError(
+            "annulus: prefix, replace_prefix and pathvars of a module would move its rules' files, but not the "
+            f"paths in its tables and settings. Leave them out. All results of this study are in {RESULTS}; "
+            "another name of the study gives another folder, and --directory moves everything."
+        )
+
+
+def made_by_others(paths):
+    """Return those of the paths that rules of an importing workflow make, there or not."""
+    ours = ROOT / "workflow"
+    others = [made for made in workflow.rules if not Path(str(made.snakefile)).is_relative_to(ours)]
+    return [path for path in paths if any(other.is_producer(path) for other in others)]
+
+
+def table_files():
+    """Return the files that a table cohort's participants and images are read from, by kind."""
     kinds = ["participants", *if_imaged("images")]
     return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in kinds}
+
+
+def tables_to_come():
+    """Return the tables that are not there yet, but that rules of an importing workflow make."""
+    paths = [path for paths in table_files().values() for path in paths]
+    return made_by_others(path for path in paths if not Path(path).is_file())
+
+
+def cohort_files(wildcards):
+    """Return what the cohort's participants and images are read from, and images and masks made before."""
+    if SIMULATED:
+        return {"participants": f"{RESULTS}/simulation/patients.csv"}
+    if IMAGED and TO_COME:
+        raise WorkflowError(
+            f"{', '.join(TO_COME)}: not there yet. A study with images shares out its patients when Snakemake "
+            f"starts, so make it first (snakemake --cores 1 {' '.join(TO_COME)}), then run the same command again."
+        )
+    made = made_by_others({path for rows in CHUNKS.values() for path in row_paths(rows)})
+    return {**table_files(), "made": sorted(made)}
 
 
 def described_variables(wildcards):
@@ -131,7 +204,7 @@ def read_tables():
 
 def read_manifest():
     """Return the manifest rows of images that the study uses, with paths from here."""
-    if SIMULATED and not IMAGED:
+    if (SIMULATED and not IMAGED) or TO_COME:
         return []
     if SIMULATED:
         rows = roster.manifest(
@@ -147,6 +220,7 @@ def read_manifest():
         raise WorkflowError(str(error)) from None
 
 
+TO_COME = [] if SIMULATED else tables_to_come()
 CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
 
 
@@ -160,10 +234,15 @@ def chunk_rows(wildcards):
     return CHUNKS[wildcards.chunk]
 
 
+def row_paths(rows):
+    """Return the paths of the images and masks in manifest rows."""
+    cells = [row.get(key, "") for row in rows for key in ("image_path", "mask_path")]
+    return sorted({path for cell in cells for path in files.listed(cell)})
+
+
 def chunk_paths(wildcards):
     """Return the paths of a chunk's images and masks."""
-    cells = [row.get(key, "") for row in CHUNKS[wildcards.chunk] for key in ("image_path", "mask_path")]
-    return sorted({path for cell in cells for path in files.listed(cell)})
+    return row_paths(CHUNKS[wildcards.chunk])
 
 
 def chunk_files(wildcards):
@@ -171,7 +250,9 @@ def chunk_files(wildcards):
     paths = chunk_paths(wildcards)
     if SIMULATED:
         return paths
-    return [str(part) for path in paths if Path(path).is_file() for part in files.parts_of(path)]
+    there = [path for path in paths if Path(path).is_file()]
+    made = [path for path in made_by_others(paths) if path not in there]
+    return [str(part) for path in there for part in files.parts_of(path)] + made
 
 
 def chunk_folders(wildcards):
