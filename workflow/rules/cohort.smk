@@ -49,7 +49,7 @@ if SIMULATED:
 
 rule read_cohort:
     input:
-        unpack(cohort_tables),
+        unpack(cohort_files),
     output:
         participants=report(
             "<results>/cohort/participants.csv",

@@ -1,16 +1,46 @@
 # The study that is run: its configuration, patients and chunks. Functions only; rules are elsewhere.
 
+import copy
+import io
 import os
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(str(workflow.current_basedir)).parent.parent
+
+def project_folder():
+    """Return the folder of the project; a version that was imported from GitHub is unpacked first.
+
+    Snakemake fetches single files of it, but the library, schemas and designs are found as folders.
+    """
+    here = workflow.current_basedir
+    if not hasattr(here, "hosted_repo"):
+        return Path(str(here)).parent.parent
+    repository = here.hosted_repo.repo
+    commit = repository.commit(here.ref).hexsha
+    folder = Path(".snakemake", "annulus", commit).absolute()
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unpacked = tempfile.mkdtemp(dir=folder.parent)
+        files = repository.git.archive(commit, "config", "scripts", "workflow", stdout_as_string=False)
+        tarfile.open(fileobj=io.BytesIO(files)).extractall(unpacked, filter="data")
+        os.rename(unpacked, folder)
+    return folder
+
+
+ROOT = project_folder()
+LIBRARY = str(ROOT / "scripts")
 # The library beside the scripts is the one whose code is hashed, so it is the one that jobs must use,
 # even where another copy is installed.
-sys.path.insert(0, str(ROOT / "scripts"))
-os.environ.update(PYTHONPATH=str(ROOT / "scripts"))
+sys.path.insert(0, LIBRARY)
+# What the rules of an importing workflow find there stays behind it.
+FURTHER = [
+    place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place not in ("", LIBRARY)
+]
+os.environ.update(PYTHONPATH=os.pathsep.join([LIBRARY, *FURTHER]))
 # Snakemake sets the other libraries' threads to a rule's (1) but does not know ITK's.
 os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 
@@ -27,6 +57,12 @@ from annulus.modelling.front_end import SECTIONS
 from annulus.modelling.plan import PRESPECIFIED, step_names, step_settings
 from annulus.simulation import roster
 
+if Path(codehash.PACKAGE).parent.resolve() != Path(LIBRARY).resolve():
+    raise WorkflowError(
+        f"annulus: two copies of it are imported, {codehash.PACKAGE} and {LIBRARY}/annulus, and Python holds "
+        "one. Import all modules from the same folder and version, and nothing of annulus in the Snakefile itself."
+    )
+
 # Whether this is another hospital's cohort, scored by the frozen models of a finished study (external.smk).
 EXTERNAL = "external_cohort" in config
 
@@ -36,7 +72,8 @@ def read_study():
     settings = {key: value for key, value in config.items() if key != "external_cohort"}
     settings |= {"cohort": config["external_cohort"]} if EXTERNAL else {}
     try:
-        study = load(settings, Folders(working=Path.cwd(), workflow=ROOT))
+        # load fills in a copy: the configuration of an importing workflow is not ours to complete.
+        study = load(copy.deepcopy(settings), Folders(working=Path.cwd(), workflow=ROOT))
         return external.as_external(study) if EXTERNAL else study
     except StudyError as error:
         raise WorkflowError(str(error)) from None
@@ -113,6 +150,7 @@ else:
 
 # Masks and pictures made from data that may not be handed on stay out of the results.
 KEPT = RESULTS if COHORT["redistribution"] else f"work/{RESULTS.removeprefix('results/')}"
+PATHS = {"results": RESULTS, "models": MODELS, "kept": KEPT}
 EXTRACTED = {name: image for name, image in DESIGN["images"].items() if "settings" in image}
 EXTRACTION = {
     **DESIGN["extraction"],
@@ -144,12 +182,47 @@ def lost_patients():
     return if_imaged(f"{RESULTS}/qc/lost.csv") if IMAGED else if_featured(f"{RESULTS}/features/failures.csv")
 
 
-def cohort_tables(wildcards=None):
-    """Return the files that the cohort's participants and images are read from."""
-    if SIMULATED:
-        return {"participants": f"{RESULTS}/simulation/patients.csv"}
+def refuse_moved_paths():
+    """End the run where an importing workflow moves some of the paths, but cannot move all of them."""
+    moved = workflow.modifier.path_modifier.replace_prefix(RESULTS) != RESULTS
+    if moved or any(workflow.modifier.pathvars.get(name) != path for name, path in PATHS.items()):
+        raise WorkflowError(
+            "annulus: prefix, replace_prefix and pathvars of a module would move its rules' files, but not the "
+            f"paths in its tables and settings. Leave them out. All results of this study are in {RESULTS}; "
+            "another name of the study gives another folder, and --directory moves everything."
+        )
+
+
+def made_by_others(paths):
+    """Return those of the paths that rules of an importing workflow make, there or not."""
+    ours = ROOT / "workflow"
+    others = [made for made in workflow.rules if not Path(str(made.snakefile)).is_relative_to(ours)]
+    return [path for path in paths if any(other.is_producer(path) for other in others)]
+
+
+def table_files():
+    """Return the files that a table cohort's participants, images and features are read from, by kind."""
     kinds = ["participants", *if_imaged("images"), *(["features"] if TABLED else [])]
     return {kind: listing.table_files(COHORT["folder"], COHORT[kind]) for kind in kinds}
+
+
+def tables_to_come():
+    """Return the tables that are not there yet, but that rules of an importing workflow make."""
+    paths = [path for paths in table_files().values() for path in paths]
+    return made_by_others(path for path in paths if not Path(path).is_file())
+
+
+def cohort_files(wildcards):
+    """Return what the cohort's participants and images are read from, and images and masks made before."""
+    if SIMULATED:
+        return {"participants": f"{RESULTS}/simulation/patients.csv"}
+    if IMAGED and TO_COME:
+        raise WorkflowError(
+            f"{', '.join(TO_COME)}: not there yet. A study with images shares out its patients when Snakemake "
+            f"starts, so make it first (snakemake --cores 1 {' '.join(TO_COME)}), then run the same command again."
+        )
+    made = made_by_others({path for rows in CHUNKS.values() for path in row_paths(rows)})
+    return {**table_files(), "made": sorted(made)}
 
 
 def described_variables(wildcards):
@@ -159,7 +232,7 @@ def described_variables(wildcards):
 
 def read_patients():
     """Return the patients of a table cohort; errors in its tables end the run here, before any image."""
-    if SIMULATED:
+    if SIMULATED or TO_COME:
         return []
     folder, groups = COHORT["folder"], DESIGN["feature_groups"]
     tables = CohortTables(
@@ -177,7 +250,7 @@ def read_patients():
 
 def read_manifest():
     """Return the manifest rows of images that the study uses, with paths from here."""
-    if not IMAGED:
+    if not IMAGED or TO_COME:
         return []
     if SIMULATED:
         rows = roster.manifest(
@@ -196,13 +269,14 @@ def read_manifest():
 
 # A table cohort's folder is looked through once.
 AMONG = None if SIMULATED else listing.Folder(COHORT["folder"])
+TO_COME = [] if SIMULATED else tables_to_come()
 PATIENTS = read_patients()
 CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
 
 
 def has_column(name):
     """Say whether the cohort's participants have a column; an external cohort may lack predictors."""
-    return SIMULATED or name in PATIENTS[0]
+    return not PATIENTS or name in PATIENTS[0]
 
 
 PREDICTORS = list(filter(has_column, columns.predictor_columns(DESIGN)))
@@ -223,10 +297,15 @@ def chunk_rows(wildcards):
     return CHUNKS[wildcards.chunk]
 
 
+def row_paths(rows):
+    """Return the paths of the images and masks in manifest rows."""
+    cells = [row.get(key, "") for row in rows for key in ("image_path", "mask_path")]
+    return sorted({path for cell in cells for path in files.listed(cell)})
+
+
 def chunk_paths(wildcards):
     """Return the paths of a chunk's images and masks."""
-    cells = [row.get(key, "") for row in CHUNKS[wildcards.chunk] for key in ("image_path", "mask_path")]
-    return sorted({path for cell in cells for path in files.listed(cell)})
+    return row_paths(CHUNKS[wildcards.chunk])
 
 
 def chunk_files(wildcards):
@@ -234,7 +313,9 @@ def chunk_files(wildcards):
     paths = chunk_paths(wildcards)
     if SIMULATED:
         return paths
-    return [str(part) for path in paths if Path(path).is_file() for part in files.parts_of(path)]
+    there = [path for path in paths if Path(path).is_file()]
+    made = [path for path in made_by_others(paths) if path not in there]
+    return [str(part) for path in there for part in files.parts_of(path)] + made
 
 
 def chunk_folders(wildcards):
@@ -321,6 +402,23 @@ def task_tables():
 def tables_of_tasks():
     """Return every table of every task."""
     return [f"{RESULTS}/tasks/{task}/{table}.csv" for task in TASKS for table in task_tables()]
+
+
+def validated_tables():
+    """Return the tables of the whole cohort that the report of a validation shows."""
+    names = ["qc/flow.csv", "cohort/problems.csv"] + if_imaged(
+        "qc/masks.csv", "qc/findings.csv", "qc/agreement.csv", "rois/rois.csv"
+    )
+    names += if_featured("features/failures.csv", "features/catalogue.csv")
+    if EXTERNAL:
+        names += ["case_mix.csv", "membership.csv", "extrapolating.csv", "provenance/openings.csv"]
+    found = [f"{RESULTS}/{name}" for name in names]
+    return found + ([f"{STUDY_RESULTS}/provenance/freezing.csv"] if EXTERNAL else [])
+
+
+def own_performance():
+    """Return what the frozen models were worth in the study itself, where its tables are at hand."""
+    return [path for task in TASKS for path in at_hand(f"tasks/{task}/performance.csv")] if EXTERNAL else []
 
 
 def frozen_files():
@@ -737,6 +835,9 @@ pathvars:
     kept=KEPT,
     logs=f"{RESULTS}/logs",
     benchmarks=f"{RESULTS}/benchmarks",
+
+
+refuse_moved_paths()
 
 
 wildcard_constraints:

@@ -55,7 +55,7 @@ rule compare_case_mix:
 # written, and the opening goes on record beside the hashes of the models.
 rule open_outcomes:
     input:
-        unpack(cohort_tables),
+        unpack(cohort_files),
         split="<results>/split/split.csv",
         predictions=external_predictions(),
         case_mix="<results>/case_mix.csv",

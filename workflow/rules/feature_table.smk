@@ -4,7 +4,7 @@
 
 rule read_features:
     input:
-        table=cohort_tables()["features"],
+        table=table_files()["features"],
         participants="<results>/cohort/participants.csv",
     output:
         features="<results>/features/features.parquet",

@@ -26,3 +26,24 @@ rule recalibrate:
         code=code_of("recalibrate.py"),
     script:
         "../../scripts/recalibrate.py"
+
+
+rule write_validation_report:
+    input:
+        figures=all_figures(),
+        tables=validated_tables(),
+        task_tables=tables_of_tasks(),
+        development=own_performance(),
+    output:
+        report="<results>/report/report.html",
+    log:
+        "<logs>/write_validation_report.log",
+    conda:
+        "../../envs/annulus.yaml"
+    params:
+        design=DESIGN,
+        cohort=COHORT,
+        synthetic=SIMULATED,
+        code=code_of("write_validation_report.py"),
+    script:
+        "../../scripts/write_validation_report.py"

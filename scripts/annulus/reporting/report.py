@@ -1,22 +1,20 @@
 """The study's report: one HTML file with every figure, caption and main number in it."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, StrictUndefined
 
 from annulus.evaluation.comparing import UNPAIRED
 from annulus.evaluation.warnings import FOLLOWS_VOLUME
-from annulus.figures.style import cohort_title, model_title
-from annulus.reporting.captions import caption_of
+from annulus.figures.style import model_title
 from annulus.reporting.comparisons import assumption_rows, published_rows, table_one_parts
 from annulus.reporting.imaging import given_parts, imaging_parts
 from annulus.reporting.numbers import number, text_of, with_interval
 from annulus.reporting.odds_ratios import odds_ratio_rows
+from annulus.reporting.pages import figure_parts, page
 from annulus.reporting.pathways import pathway_parts
 from annulus.reporting.task_tables import (
     CALIBRATION_METRICS,
@@ -138,9 +136,9 @@ def _featured(design: Mapping[str, Any]) -> bool:
 
 def render(study: Study) -> str:
     """Render the report as HTML that needs no other file and no network."""
-    environment = Environment(undefined=StrictUndefined, autoescape=True, trim_blocks=True)
-    template = Path(__file__).with_suffix(".html.jinja").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    return page(
+        "report.html.jinja",
+        study.synthetic,
         study=study,
         tasks={task: _task(study, task) for task in study.design["tasks"]},
         flow=study.tables["flow"].fillna("").to_dict("records"),
@@ -152,13 +150,11 @@ def render(study: Study) -> str:
             name: pathway_parts(name, study.design["pathways"][name], *tables)
             for name, tables in study.pathways.items()
         },
-        study_figures=_figures(study, WHOLE_STUDY) if WHOLE_STUDY in study.figures else [],
+        study_figures=figure_parts(study.figures.get(WHOLE_STUDY, ())),
         centre_prediction=centre_prediction_rows(study.tables),
         published=published_rows(study.tables["published"]),
         assumptions=assumption_rows(study.tables["assumptions"]),
         follows_volume=FOLLOWS_VOLUME,
-        cohort_title=cohort_title,
-        model_title=model_title,
     )
 
 
@@ -171,7 +167,7 @@ def _task(study: Study, task: str) -> dict[str, Any]:
         "table_one": table_one_parts(
             tables["table_one"], study.design["tasks"][task]["label"], list(study.design["split"]["cohorts"])
         ),
-        "figures": _figures(study, task),
+        "figures": figure_parts(study.figures[task]),
         "must_know": must_know(tables["warnings"]),
         "metrics": METRICS,
         "calibration_metrics": CALIBRATION_METRICS,
@@ -214,23 +210,11 @@ def _cascade(study: Study, name: str) -> dict[str, Any]:
         }
         for row in study.cascades[name].to_dict("records")
     ]
-    return {"plan": study.design["cascades"][name], "rows": rows, "figures": _figures(study, name)}
-
-
-def _figures(study: Study, name: str) -> list[dict[str, Any]]:
-    return [
-        {"name": figure, "caption": caption_of(figure), "image": _embedded(path), "width": _width(path)}
-        for figure, path in study.figures[name]
-    ]
-
-
-def _embedded(path: str) -> str:
-    return base64.b64encode(Path(path).read_bytes()).decode("ascii")
-
-
-def _width(path: str) -> int:
-    """Width in CSS pixels at which a PNG of 300 dots per inch shows its text at reading size."""
-    return round(int.from_bytes(Path(path).read_bytes()[16:20], "big") * 0.42)
+    return {
+        "plan": study.design["cascades"][name],
+        "rows": rows,
+        "figures": figure_parts(study.figures[name]),
+    }
 
 
 def _listed(value: str | Sequence[str]) -> Sequence[str]:
