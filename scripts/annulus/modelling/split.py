@@ -133,8 +133,9 @@ def admit(
         raise StudyError(f"No patient is left after the step {last['step']!r} ({last['reason']}).")
     cohort = split_patients(people, plan, pd.Series("", index=people.index), seed=0)
     placed = cohort.dropna()
+    flow = flow.step("in a cohort", len(people), len(placed), "in none of the split's cohorts")
     for name in plan["cohorts"]:
-        flow = flow.step("allocation", len(people), int((placed == name).sum()), "only scored", name)
+        flow = flow.step("allocation", len(placed), int((placed == name).sum()), "only scored", name)
     split = _split_table(placed)
     return split.assign(**{LEFT_OUT: ""}), pd.DataFrame(flow.rows, columns=FLOW_COLUMNS)
 
