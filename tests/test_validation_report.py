@@ -68,7 +68,7 @@ def task_tables():
         [
             ["nomogram", COHORT, "as frozen", 120, 58, 0, *UNKNOWN, 1, *UNKNOWN, 0.2111, 0.31, 0.77, 1.2],
             ["nomogram", COHORT, "intercept", 120, 58, 0.31, 0.1, 0.5, 1, *UNKNOWN, 0.2042, 0, 0.77, 1],
-            ["nomogram", COHORT, "intercept and slope", 120, 58, 0.2, 0, 0.4, 0.77, 0.5, 1.04, 0.1998, 0, 1, 1],
+            ["nomogram", COHORT, "intercept and slope", 120, 58, 0.2, 0, 0.4, 0.8, 0.5, 1, 0.1998, 0, 1, 1],
         ],
         columns=[
             "model", "cohort", "update", "n", "events", "intercept", "intercept_lower", "intercept_upper",
@@ -223,7 +223,7 @@ def test_the_page_holds_every_section_and_needs_no_other_file(whole):
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", html) and "http" not in html
     assert "SYNTHETIC: every patient" in text and "not a medical device" in text
     assert "Elsewhere registry 2025" in text and "CC BY 4.0" in text
-    assert "Combined: no column kaiser_ge6 in participants.csv" in text
+    assert "Combined: no model: no column kaiser_ge6 in participants.csv" in text
     assert "Only 58 events." in text
 
 
@@ -240,6 +240,7 @@ def test_recalibration_stands_beside_what_was_frozen_and_advice_below(whole):
     html = render(whole)
     assert html.index(">0.211<") < html.index(">0.204<") < html.index(">0.200<")
     assert html.count('<tr class="updated">') == 2
+    assert "intercept and slope 120 58 0.20 (0.00–0.40) 0.80 (0.50–1.00) 0.200" in words(html)
     assert "an offer for the next cohort, not a result of this one" in words(html)
     assert "refit 9 120 58 1043 no too few to refit" in words(html)
 
