@@ -8,14 +8,12 @@ from scipy.spatial.distance import mahalanobis as scipy_mahalanobis
 
 from annulus.evaluation.shift import (
     ModelTraining,
-    TrainingSummary,
     acquisition_mix,
     case_mix,
     extrapolating,
     fitted,
     mahalanobis,
     membership,
-    unit_slips,
 )
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -139,36 +137,6 @@ def test_linear_predictor_tells_whether_patients_are_more_alike():
 
 def test_models_that_were_not_fitted_have_nothing_to_compare():
     assert fitted([{"task": "her2", "name": "clinical", "training": {}}]) == []
-
-
-@pytest.mark.parametrize(
-    ("unit", "to_theirs", "factor", "said"),
-    [
-        ("years", 12.0, "1/12", "months"), ("years", 365.25, "1/365.25", "days"),
-        ("mm", 0.1, "10", "centimetres"), ("mm", 1 / 25.4, "25.4", "inches"),
-        ("%", 0.01, "100", "fractions"), ("", 1000.0, "1/1000", "another unit"),
-    ],
-)  # fmt: skip
-def test_a_slip_of_the_unit_is_named_with_its_remedy(unit, to_theirs, factor, said):
-    rng = np.random.default_rng(1)
-    training = pd.Series(rng.uniform(40.0, 70.0, 200))
-    here = pd.DataFrame({"x": rng.uniform(45.0, 65.0, 50) * to_theirs})
-    (slip,) = unit_slips([TrainingSummary.of("x", numbers(training), unit)], here)
-    assert slip.factor == factor
-    assert said in slip.message
-    assert f"factor: {factor} in the cohort file" in slip.message
-
-
-def test_patients_who_are_only_older_are_no_slip_of_the_unit():
-    training = TrainingSummary.of("age_years", numbers(pd.Series(np.linspace(30.0, 60.0, 50))), "years")
-    assert unit_slips([training], pd.DataFrame({"age_years": [65.0, 70.0, 75.0]})) == []
-    assert unit_slips([training], pd.DataFrame({"age_years": [35.0, 40.0, 55.0]})) == []
-
-
-def test_a_slip_stands_in_the_note_of_its_column():
-    training = pd.DataFrame({"size_mm": np.linspace(10.0, 50.0, 40)})
-    here = pd.DataFrame({"size_mm": np.linspace(1.5, 4.5, 20)})
-    assert "factor: 10" in mix(training, here, units={"size_mm": "mm"}).loc["size_mm", "note"]
 
 
 def test_membership_of_the_same_population_is_a_half():

@@ -297,7 +297,8 @@ def _outcome(
     results: Results, task: str, patient: str, cohort: str, predictions: list[dict[str, Any]]
 ) -> str:
     """Tell an outcome of training, or one that stands beside predictions of frozen models already."""
-    opened = bool(predictions) and (not results.external or (results.folder / "outcomes.csv").is_file())
+    # Predictions stand beside outcomes only where these have been opened.
+    opened = bool(predictions)
     if cohort == "train":
         known = [row[task] for row in results.rows("split/train/outcomes.csv", patient) or [] if task in row]
     elif opened:

@@ -11,7 +11,8 @@ import pandas as pd
 from annulus.cli.bundles import OpenedModel, open_model
 from annulus.cohort.listing import Folder, Row, number_text, raw_table
 from annulus.errors import StudyError, nearest
-from annulus.modelling.attribution import missing_values, out_of_range
+from annulus.evaluation.shift import ModelTraining, extrapolating
+from annulus.modelling.attribution import missing_values
 from annulus.modelling.scorers import probability
 
 # Cells that are wrong and are told one by one.
@@ -40,12 +41,13 @@ def score_table(opened: OpenedModel, predictors: pd.DataFrame) -> pd.DataFrame:
     """Score patients; returns the table that the command prints.
 
     ``class`` is 1 at or above the frozen cut-off and missing where the model has none. ``missing_filled``
-    counts the predictors that the model filled in, ``out_of_range`` the terms outside the training range.
+    counts the predictors that the model filled in, ``out_of_range`` those outside the training range;
+    ``extrapolates`` also says who combines them as no training patient did.
     """
     model, variables = opened.model, opened.variables
     scores = model.score(predictors, variables)
     risk = probability(scores)
-    outside = out_of_range(model, predictors, variables).sum(axis=1)
+    beyond = extrapolating([ModelTraining.of(opened.content)], predictors, opened.synthetic)
     called = (risk >= model.cut_off.value).astype(int) if model.cut_off else np.full(len(risk), np.nan)
     return pd.DataFrame(
         {
@@ -54,8 +56,8 @@ def score_table(opened: OpenedModel, predictors: pd.DataFrame) -> pd.DataFrame:
             "probability": risk,
             "class": called,
             "missing_filled": missing_values(model, predictors, variables).sum(axis=1),
-            "out_of_range": outside,
-            "extrapolates": (outside > 0).astype(int),
+            "out_of_range": beyond["out_of_range"].to_numpy(),
+            "extrapolates": beyond["extrapolates"].to_numpy(),
             "model": model.name,
             "synthetic": int(opened.synthetic),
         }

@@ -53,30 +53,18 @@ MEMBERSHIP = f"logistic regression (ridge, C = 1) on z-scores, {FOLDS}-fold cros
 # A direction with less of the variance than this is none.
 NO_VARIANCE = 1e-10
 
-# Factors between units in use, as a quotient of the cohort file; and what such values are likely to be,
-# by our unit and what they have to be multiplied by.
-FACTORS = ("10", "100", "1000", "12", "25.4", "365.25")
-LIKELY: Mapping[tuple[str, str], str] = {
-    ("mm", "10"): "centimetres", ("mm", "1000"): "metres", ("mm", "25.4"): "inches",
-    ("mm", "1/1000"): "micrometres", ("years", "1/12"): "months", ("years", "1/365.25"): "days",
-    ("%", "100"): "fractions from 0 to 1", ("mm2", "100"): "square centimetres",
-    ("mm3", "1000"): "cubic centimetres (millilitres)", ("cm3", "1/1000"): "cubic millimetres",
-    ("s", "1/1000"): "milliseconds", ("ms", "1000"): "seconds",
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class TrainingSummary:
     """One raw column in training patients, of whom ``n`` have a value and ``missing`` have none.
 
-    Numbers have a mean, standard deviation, extremes and quantiles, in the column's own ``unit``;
+    Numbers have a mean, standard deviation, extremes and quantiles;
     categories have counts by level and the rest missing.
     """
 
     column: str
     n: int
     missing: int
-    unit: str = ""
     levels: Mapping[str, int] | None = None
     mean: float = np.nan
     sd: float = np.nan
@@ -89,11 +77,11 @@ class TrainingSummary:
     maximum: float = np.nan
 
     @classmethod
-    def of(cls, column: str, content: Mapping[str, Any], unit: str = "") -> "TrainingSummary":
+    def of(cls, column: str, content: Mapping[str, Any]) -> "TrainingSummary":
         """Read a summary of a frozen model; a number that is None is missing."""
         names = [field.name for field in fields(cls) if field.name in content]
         kept: dict[str, Any] = {name: np.nan if content[name] is None else content[name] for name in names}
-        return cls(**{**kept, "column": column, "unit": unit})
+        return cls(**{**kept, "column": column})
 
     @property
     def patients(self) -> int:
@@ -132,15 +120,12 @@ class ModelTraining:
         training, variables = content["training"], content["variables"]
         own = dict(training["summary"])
         scores = TrainingSummary.of(LINEAR_PREDICTOR, own.pop(LINEAR_PREDICTOR))
-        units = {name: str(entry.get("unit", "")) for name, entry in variables.items()}
         found = training["correlation"]
         return cls(
             task=content["task"],
             model=content["name"],
             clinical=frozenset(variables),
-            summaries=tuple(
-                TrainingSummary.of(name, part, units.get(name, "")) for name, part in own.items()
-            ),
+            summaries=tuple(TrainingSummary.of(name, part) for name, part in own.items()),
             linear_predictor=scores,
             correlated=() if found is None else tuple(found["names"]),
             correlation=None if found is None else np.array(found["matrix"], dtype=float),
@@ -150,15 +135,6 @@ class ModelTraining:
     def columns(self) -> list[str]:
         """Raw columns that scoring needs."""
         return [summary.column for summary in self.summaries]
-
-
-@dataclass(frozen=True)
-class UnitSlip:
-    """A column that seems to be in another unit than in training; ``factor`` is a number or a quotient."""
-
-    column: str
-    factor: str
-    message: str
 
 
 def fitted(contents: Iterable[Mapping[str, Any]]) -> list[ModelTraining]:
@@ -175,8 +151,8 @@ def case_mix(
     linear_predictor. The standardised difference of numbers is (mean here - mean in training) over the
     root of the mean of both variances (Austin, Stat Med 2009;28:3083-3107), of categories the multi-level
     one without a sign (Yang & Dalton, SAS Global Forum 2012, 335). ``out_of_range_share`` is of known
-    values outside the training extremes: about 2 in n + 1 of patients from the training population are. A
-    probable slip of the unit stands in the note. Models of one task share a row; so do those of several
+    values outside the training extremes: about 2 in n + 1 of patients from the training population are.
+    Models of one task share a row; so do those of several
     tasks whose training patients are the same.
     """
     users: dict[str, tuple[str, TrainingSummary, list[str]]] = {}
@@ -185,11 +161,8 @@ def case_mix(
             kind = _kind(summary.column, model)
             row = users.setdefault(repr(summary), (kind, summary, []))
             row[2].append(f"{model.task}/{model.model}")
-    slips = {
-        slip.column: slip.message for slip in unit_slips([part for _, part, _ in users.values()], predictors)
-    }
     rows = [
-        _compared(kind, named, summary, predictors.get(summary.column), slips.get(summary.column, ""))
+        _compared(kind, named, summary, predictors.get(summary.column), "")
         for kind, summary, named in users.values()
     ]
     for model in models:
@@ -216,30 +189,6 @@ def acquisition_mix(training: pd.DataFrame, images: pd.DataFrame, synthetic: boo
         if name in once[0] and once[0][name].notna().any()
     ]
     return pd.DataFrame(rows).reindex(columns=CASE_MIX_COLUMNS).assign(synthetic=int(synthetic))
-
-
-def unit_slips(summaries: Iterable[TrainingSummary], predictors: pd.DataFrame) -> list[UnitSlip]:
-    """Name columns that seem to be in another unit than in training.
-
-    The median here lies outside the training range, and within the training 5-95 % range once it is
-    multiplied or divided by 10, 100, 1000, 12, 25.4 or 365.25; of several such factors the one that
-    brings it nearest to the training median is named.
-    """
-    found: dict[str, UnitSlip] = {}
-    for summary in summaries:
-        if summary.levels is not None or summary.column in found or summary.column not in predictors:
-            continue
-        middle = float(pd.to_numeric(predictors[summary.column]).median())
-        if np.isnan(middle) or summary.minimum <= middle <= summary.maximum:
-            continue
-        moved = {factor: middle * value for factor, value in _factors().items()}
-        fitting = [factor for factor, value in moved.items() if summary.q05 <= value <= summary.q95]
-        if fitting:
-            factor = min(fitting, key=lambda name: abs(moved[name] - summary.median))
-            found[summary.column] = UnitSlip(
-                summary.column, factor, _slip(summary, middle, factor, moved[factor])
-            )
-    return list(found.values())
 
 
 def membership(
@@ -365,22 +314,6 @@ def _spread(training: TrainingSummary, here: pd.Series) -> str:
     easier = "more alike than in training, harder" if ratio < 1.0 else "less alike than in training, easier"
     return (
         f"the standard deviation is {ratio:.2f} times that in training: patients are {easier} to tell apart"
-    )
-
-
-def _factors() -> dict[str, float]:
-    """Numbers by what a cohort file calls them."""
-    return {name: float(name) for name in FACTORS} | {f"1/{name}": 1.0 / float(name) for name in FACTORS}
-
-
-def _slip(summary: TrainingSummary, middle: float, factor: str, moved: float) -> str:
-    unit = f" {summary.unit}" if summary.unit else ""
-    likely = LIKELY.get((summary.unit, factor), "values in another unit")
-    return (
-        f"{summary.column}: the median here is {middle:g}, outside the {summary.minimum:g} to "
-        f"{summary.maximum:g}{unit} of training patients; times {factor} it is {moved:g}, as in training "
-        f"(5-95 %: {summary.q05:g} to {summary.q95:g}{unit}). These are probably {likely}: if so, "
-        f"give the column factor: {factor} in the cohort file."
     )
 
 

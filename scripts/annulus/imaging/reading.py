@@ -41,8 +41,10 @@ COARSE_VOXELS = 2_000_000
 # From a microscope's pixel to a slice distance that no examination has.
 POSSIBLE_SPACING_MM = (1e-4, 1e3)
 
-# Deflate unfolds no further than 1032 to 1: a header that claims more pixels is damaged.
+# Deflate unfolds no further than 1032 to 1: a header that claims more pixels is damaged. A picture may
+# hold eight pixels of black and white in a byte.
 MOST_BYTES_PER_BYTE = 1100
+PIXELS_PER_BYTE = 8
 
 
 @dataclass(frozen=True)
@@ -354,7 +356,8 @@ def _refuse_absurd(reader: sitk.ImageFileReader, path: Path) -> None:
     claimed = (
         float(np.prod(np.asarray(reader.GetSize(), dtype=float))) * sitk.GetArrayViewFromImage(one).nbytes
     )
-    if claimed > MOST_BYTES_PER_BYTE * size_on_disk(path):
+    packed = PIXELS_PER_BYTE if path.suffix.lower() in WITHOUT_SPACING else 1
+    if claimed > packed * MOST_BYTES_PER_BYTE * size_on_disk(path):
         size = " x ".join(map(str, reader.GetSize()))
         raise UnreadableError(
             f"{path}: its header claims {size} pixels, which the file cannot hold: it is damaged", "too_large"

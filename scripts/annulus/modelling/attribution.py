@@ -4,12 +4,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from annulus.cohort.dictionary import Column
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.plan import rad_score
 
 
 @dataclass(frozen=True)
@@ -36,20 +34,6 @@ class Contribution:
     def out_of_range(self) -> bool:
         """Whether the value lies outside what the training patients had."""
         return self.value < self.lowest or self.value > self.highest
-
-
-def needed_columns(model: FrozenModel) -> tuple[str, ...]:
-    """Return the raw columns that scoring needs: features, sizes, centres and clinical variables."""
-    if model.linear is None:
-        return ()
-    made = {rad_score(roi) for roi in model.signatures}
-    parts = [column for scorer in model.signatures.values() for column in scorer.columns]
-    parts += [
-        column
-        for column in model.linear.columns
-        if column not in made and column.partition("[")[0] not in model.clinical
-    ]
-    return tuple(dict.fromkeys([*parts, *model.clinical]))
 
 
 def contributions(
@@ -85,19 +69,7 @@ def missing_values(
     """
     terms = model.term_table(predictors, columns)
     found = {}
-    for name in needed_columns(model):
+    for name in model.columns:
         own = [term for term in terms if name in model.clinical and str(term).partition("[")[0] == name]
         found[name] = terms[own].isna().any(axis=1) if own else predictors[name].isna()
     return pd.DataFrame(found, index=predictors.index, dtype=bool)
-
-
-def out_of_range(model: FrozenModel, predictors: pd.DataFrame, columns: Mapping[str, Column]) -> pd.DataFrame:
-    """Say which terms (patient x term) lie outside the training patients' range; a missing one does not."""
-    terms = model.term_table(predictors, columns)
-    ranges = model.training.get("ranges", {})
-    known = [term for term in terms if term in ranges]
-    values = terms[known].to_numpy(dtype=float)
-    lowest, highest = (np.array([ranges[term][end] for term in known], dtype=float) for end in (0, 1))
-    with np.errstate(invalid="ignore"):
-        outside = (values < lowest) | (values > highest)
-    return pd.DataFrame(outside, index=predictors.index, columns=known, dtype=bool)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from annulus.figures.style import model_title
+from annulus.figures.style import feature_title, model_title, term_title
 from annulus.reporting.comparisons import table_one_parts
 from annulus.reporting.imaging import imaging_parts
 from annulus.reporting.numbers import number, text_of, with_interval
@@ -134,7 +134,7 @@ def case_mix_rows(case_mix: pd.DataFrame) -> list[dict[str, Any]]:
     order = case_mix["standardised_difference"].abs().sort_values(ascending=False, kind="stable").index
     return [
         {
-            "column": row["column"],
+            "column": _mixed_title(row),
             "kind": row["kind"].replace("_", " "),
             "training": _mean(row, "training"),
             "here": _mean(row, "here"),
@@ -147,6 +147,15 @@ def case_mix_rows(case_mix: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in case_mix.loc[order].to_dict("records")
     ]
+
+
+def _mixed_title(row: Mapping[str, Any]) -> str:
+    """Name a row of the case mix: a variable in words, and which model a linear predictor is of."""
+    if row["kind"] == "linear_predictor":
+        return f"of {model_title(str(row['task_models']).partition('/')[2])}"
+    if row["kind"] == "acquisition":
+        return str(row["column"]).replace("_", " ")
+    return term_title(row["column"]) if row["kind"] != "feature" else feature_title(row["column"])
 
 
 def membership_rows(membership: pd.DataFrame) -> list[dict[str, Any]]:
