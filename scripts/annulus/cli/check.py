@@ -1,8 +1,7 @@
 """``annulus check``: a study's configuration and tables, without any image and without any test outcome."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +10,24 @@ import pandas as pd
 from annulus.cli.places import workflow_root
 from annulus.clinical.derived import Instruments
 from annulus.clinical.intake import CohortTables, take_in
-from annulus.cohort.checks import Problem
+from annulus.cohort.checks import Problem, error_lines
 from annulus.cohort.dictionary import Value, columns_of, with_derived
 from annulus.cohort.files import listed
 from annulus.cohort.listing import Folder
 from annulus.cohort.sources import UNMAPPED, manifest_rows, read_source, used_rows
 from annulus.columns import (
-    admitting_columns,
     hidden_columns,
     needed_columns,
-    outcome_columns,
+    needed_elsewhere,
     predictor_columns,
     task_variables,
 )
 from annulus.config import Folders, Settings, StudyConfig, load, problems, read_yaml
 from annulus.errors import StudyError
+from annulus.external import refuse_other_front_end, unlike_training
 from annulus.modelling.plan import models_of
-from annulus.modelling.split import allocate, outcomes_of, refuse_small_classes
+from annulus.modelling.split import admit, allocate, outcomes_of, refuse_small_classes
 from annulus.simulation.roster import enrolled, manifest, scaled_counts
-
-# Problems of one kind that are told one by one; the others are counted.
-TOLD = 5
 
 CLOSED = "outcomes are not looked at before models are frozen"
 
@@ -56,14 +52,9 @@ class Checked:
 
     def take(self, found: Iterable[Problem]) -> None:
         """Take the problems of tables, those of one kind together."""
-        kinds: dict[tuple[str, str, str, str], list[Problem]] = defaultdict(list)
-        for problem in found:
-            kinds[problem.file, problem.column, problem.rule, problem.severity].append(problem)
-        for (file, column, _, severity), same in kinds.items():
-            target = self.errors if severity == "error" else self.warnings
-            target += [_in_words(problem) for problem in same[:TOLD]]
-            if len(same) > TOLD:
-                target.append(f"{file}, column {column}: and {len(same) - TOLD} more of this kind.")
+        problems = list(found)
+        self.errors += error_lines(problem for problem in problems if problem.severity == "error")
+        self.warnings += error_lines(problem for problem in problems if problem.severity != "error")
 
 
 def check_study(study: str | None, cohort: str | None) -> Checked:
@@ -101,7 +92,7 @@ def _check_design(config: StudyConfig, found: Checked) -> None:
     design = config.design
     found.lines.append(f"study {design['name']}: {design['title']}")
     for task, plan in design["tasks"].items():
-        models = [*models_of(plan, bool(design["images"])), *plan.get("predictions", {})]
+        models = models_of(plan, bool(design["images"]))
         found.lines.append(
             f"task {task}: outcome {plan['outcome']}; {_count(models, 'model')}: {', '.join(models)}"
         )
@@ -130,7 +121,6 @@ def _check_tables(config: StudyConfig, found: Checked) -> None:
     with_images = None
     if design["images"]:
         with_images = _check_images(design, cohort, patients, among, found)
-    _check_feature_table(cohort, found)
     if not found.errors:
         _check_split(design, patients, with_images, found)
 
@@ -149,12 +139,6 @@ def _check_images(
     return {row["patient_id"] for row in used}
 
 
-def _check_feature_table(cohort: Settings, found: Checked) -> None:
-    table = cohort.get("features", {})
-    if "file" in table and not Path(cohort["folder"], table["file"]).is_file():
-        found.errors.append(f"{Path(cohort['folder'], table['file'])}: there is no such feature table.")
-
-
 def _check_split(
     design: Settings, patients: list[dict[str, Value]], with_images: set[str] | None, found: Checked
 ) -> None:
@@ -165,7 +149,12 @@ def _check_split(
         gone = [str(patient) for patient in people["patient_id"] if patient not in with_images]
         lost = pd.DataFrame({"patient_id": gone, "reason": "no image"})
     tasks = design["tasks"]
-    allocation, flow = allocate(people, lost, design["eligibility"], design["split"], tasks, design["seed"])
+    given = any(plan["predictions"] for plan in tasks.values())
+    if given:
+        allocation, flow = admit(people, lost, None, design["eligibility"], design["split"])
+    else:
+        plan = (design["eligibility"], design["split"], tasks, design["seed"])
+        allocation, flow = allocate(people, lost, *plan)
     for step in flow.to_dict("records"):
         if step["n_out"] < step["n_in"]:
             found.lines.append(f"left out: {step['n_in'] - step['n_out']} ({step['reason']})")
@@ -173,18 +162,23 @@ def _check_split(
     outcomes = outcomes_of(people.set_index("patient_id").loc[cohort.index], tasks)
     for name in design["split"]["cohorts"]:
         members = outcomes[cohort == name]
-        events = "; ".join(_events(members[task], task, name, design["name"]) for task in tasks)
+        looked_at = given or name == "train" or _is_opened(design["name"], tasks)
+        events = "; ".join(_events(members[task], task, looked_at) for task in tasks)
         found.lines.append(f"{name}: {len(members)} patients; {events}")
-    for task, plan in tasks.items():
+    for task in () if given else tasks:
         try:
-            refuse_small_classes(outcomes[[task]], cohort, plan["outer_folds"])
+            refuse_small_classes(outcomes[[task]], cohort, tasks[task]["outer_folds"])
         except StudyError as error:
             found.refuse(error)
 
 
-def _events(outcome: pd.Series, task: str, cohort: str, study: str) -> str:
-    # Where predictions stand beside outcomes, models were frozen and the outcomes opened.
-    if cohort != "train" and not Path("results", study, "tasks", task, "predictions.csv").is_file():
+def _is_opened(study: str, tasks: Iterable[str]) -> bool:
+    """Say whether predictions of frozen models stand beside outcomes already."""
+    return all(Path("results", study, "tasks", task, "predictions.csv").is_file() for task in tasks)
+
+
+def _events(outcome: pd.Series, task: str, looked_at: bool) -> str:
+    if not looked_at:
         return f"{task}: {CLOSED}"
     return f"{task}: {int((outcome == 1).sum())} events of {int(outcome.notna().sum())}"
 
@@ -202,22 +196,29 @@ def _check_external(config: StudyConfig, folders: Folders, name: str, found: Che
     if design["images"] and "images" not in cohort:
         raise StudyError(f"{path}: the study has images, so the cohort needs its image manifest: images.")
     among, hidden = Folder(cohort["folder"]), hidden_columns(design)
-    needed = [*admitting_columns(design), *outcome_columns(design)]
-    patients, taken = _taken_in(design, cohort, needed, hidden, among)
+    patients, taken = _taken_in(design, cohort, needed_elsewhere(design), hidden, among)
     found.take(taken)
     found.lines.append(f"external cohort {cohort['name']}: {len(patients)} patients; {CLOSED}")
     if design["images"]:
         _check_images(design, cohort, patients, among, found)
-    _check_feature_table(cohort, found)
     _name_missing_predictors(design, patients, cohort["name"], found)
     for task, plan in design["tasks"].items():
         _check_coding(task, plan, cohort, among, found)
+    study = replace(config, cohort=cohort)
+    refuse_other_front_end(study)
+    found.take(unlike_training(study))
 
 
 def _taken_in(
     design: Settings, cohort: Settings, needed: Iterable[str], hidden: Iterable[str], among: Folder
 ) -> tuple[list[dict[str, Value]], list[Problem]]:
-    tables = CohortTables(cohort["folder"], cohort["participants"], cohort.get("images"))
+    tables = CohortTables(
+        cohort["folder"],
+        cohort["participants"],
+        cohort.get("images"),
+        features=cohort.get("features") if design["feature_groups"] else None,
+        groups=design["feature_groups"],
+    )
     instruments = Instruments(**design["instruments"])
     return take_in(tables, bool(design["images"]), needed, instruments, list(hidden), among)
 
@@ -266,12 +267,6 @@ def _check_coding(
     if other := values - coded["positive"] - coded["negative"]:
         found.warnings.append(f"{where}: {', '.join(sorted(other))} counts as unknown.")
     found.lines.append(f"task {task}: {outcome} has the values {', '.join(sorted(values)) or 'none'}")
-
-
-def _in_words(problem: Problem) -> str:
-    shown = f", value {problem.value!r}" if problem.value else ""
-    row = f", row {problem.row}" if problem.row else ""
-    return f"{problem.file}{row}, column {problem.column or '-'}{shown}: {problem.message}"
 
 
 def _images(rows: list[dict[str, str]]) -> str:

@@ -10,7 +10,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
+from statsmodels.discrete.discrete_model import Logit
+from statsmodels.tools.tools import add_constant
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit
@@ -221,8 +222,8 @@ def _logistic_curve(y: np.ndarray, p: np.ndarray, level: float) -> pd.DataFrame:
         fit_logistic(pd.DataFrame({"linear_predictor": logit(p)}), y)
     except NotEstimable:
         return pd.DataFrame(columns=["predicted", "observed", "lower", "upper", "smoother"])
-    fit = sm.Logit(y, sm.add_constant(logit(p))).fit(disp=0, tol=1e-12)
-    design = sm.add_constant(logit(grid), has_constant="add")
+    fit = Logit(y, add_constant(logit(p))).fit(disp=0, tol=1e-12)
+    design = add_constant(logit(grid), has_constant="add")
     center = design @ fit.params
     spread = np.sqrt(np.einsum("ij,jk,ik->i", design, fit.cov_params(), design))
     reach = stats.norm.ppf(0.5 + level / 2.0) * spread

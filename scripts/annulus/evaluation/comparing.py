@@ -11,6 +11,7 @@ from scipy import stats
 from annulus.evaluation.discrimination import compare_aucs, compare_unpaired_aucs
 from annulus.evaluation.multiplicity import holm
 from annulus.evaluation.predictions import known, side_by_side
+from annulus.evaluation.words import UNPAIRED
 from annulus.modelling.frozen import FrozenModel
 from annulus.modelling.plan import rad_score
 
@@ -20,7 +21,6 @@ COMPARISON_COLUMNS = [
 ]  # fmt: skip
 
 PAIRED = "paired DeLong"
-UNPAIRED = "unpaired DeLong"
 LIKELIHOOD_RATIO = "likelihood ratio"
 ONE_OUTCOME = "only one outcome is present"
 NOT_HELD_OUT = "no cohort was held out: of out-of-fold predictions, so approximate"

@@ -14,12 +14,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from annulus.evaluation.discrimination import auc_interval, compare_aucs
 from annulus.evaluation.predictions import known
+from annulus.evaluation.words import SCREENS
 from annulus.modelling.folds import centre_folds, log_odds, stratified_folds
 
-SCREENS = {
-    "outline": "the outline of the mask alone",
-    "frame": "the frame of the image alone (size, pixel size, margins, device)",
-}
 LEAK_COLUMNS = [
     "screen", "cohort", "n", "events", "auc", "lower", "upper", "model", "model_auc", "difference",
     "difference_lower", "difference_upper", "p", "rivals", "note",

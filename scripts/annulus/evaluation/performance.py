@@ -25,6 +25,7 @@ from annulus.evaluation.plan import (
     corrected,
 )
 from annulus.evaluation.predictions import by_cohort_and_model, known, side_by_side
+from annulus.evaluation.words import OUT_OF_FOLD
 from annulus.modelling.logistic import logit
 from annulus.modelling.threshold import CutOff
 from annulus.tables import joined
@@ -35,7 +36,6 @@ PERFORMANCE_COLUMNS = [
 ]  # fmt: skip
 ROC_COLUMNS = ["model", "cohort", "threshold", "false_positive_rate", "sensitivity"]
 
-OUT_OF_FOLD = "out-of-fold predictions"
 APPARENT = "on the patients it was fitted on"
 OWN_CUT_OFF = "the cut-off was chosen on these predictions, so this is optimistic"
 ONE_OUTCOME = "only one outcome is present"

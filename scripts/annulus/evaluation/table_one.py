@@ -15,11 +15,9 @@ from scipy import stats
 from annulus.cohort.dictionary import Column, columns_of
 from annulus.errors import StudyError
 from annulus.evaluation.subgroups import factor_of
+from annulus.evaluation.words import DESCRIBES, OUTCOME_GROUPS, PATIENTS
 
-OUTCOME_GROUPS = ("no_event", "event")
-PATIENTS = "patients"
 FACTS = ["missing", "p", "test", "smd", "note", "synthetic"]
-DESCRIBES = "p describes, it selects nothing"
 
 # Shapiro-Wilk: below this p a group is not taken for normal; the test is defined for 3 to 5000 patients.
 NORMAL_FROM = 0.05

@@ -11,6 +11,7 @@ import numpy as np
 from annulus.evaluation.smoothing import LEAST_FOR_LOESS
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.sample_size import DevelopmentSize, ExpectedWidths
+from annulus.evaluation.words import FOLLOWS_VOLUME
 
 TRAINING = "train"
 
@@ -25,9 +26,6 @@ WIDTH_OF_AUC = 0.1
 
 # Our choice: a range of thresholds that covers this much was not chosen for a decision.
 WIDEST_RANGE = 0.9
-
-# Our choice: a Spearman correlation at which a signature mostly ranks patients by volume.
-FOLLOWS_VOLUME = 0.7
 
 # Our choice: as many splits show how far one of them can be a lucky one.
 SPLITS = 100

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
 from scipy import stats
 from scipy.optimize import brentq
 
@@ -115,5 +116,5 @@ def _log_likelihood(values: np.ndarray, y: np.ndarray, offset: np.ndarray) -> fl
     with warnings.catch_warnings():
         # Far from the estimate the other terms may fit perfectly; the likelihood is still a number.
         warnings.simplefilter("ignore")
-        fit = sm.GLM(y, design, family=sm.families.Binomial(), offset=offset).fit(tol=1e-12, maxiter=200)
+        fit = GLM(y, design, family=Binomial(), offset=offset).fit(tol=1e-12, maxiter=200)
     return float(fit.llf)

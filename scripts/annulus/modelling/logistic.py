@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import expit
+from statsmodels.discrete.discrete_model import Logit
 from statsmodels.tools.sm_exceptions import ConvergenceWarning, PerfectSeparationWarning
+from statsmodels.tools.tools import add_constant
 
 # A coefficient whose standard error per SD of its term is this large has no finite estimate.
 DIVERGED_SE = 30.0
@@ -80,7 +81,7 @@ def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
         raise NotEstimable(f"{', '.join(constant)} does not vary")
     values = terms.to_numpy(dtype=float)
     mean, spread = values.mean(axis=0), values.std(axis=0)
-    scaled = sm.add_constant((values - mean) / spread)
+    scaled = add_constant((values - mean) / spread)
     if np.linalg.matrix_rank(scaled) < scaled.shape[1]:
         raise NotEstimable(f"{', '.join(terms.columns)} are collinear")
     try:
@@ -88,7 +89,7 @@ def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
             warnings.simplefilter("error", PerfectSeparationWarning)
             warnings.simplefilter("error", ConvergenceWarning)
             warnings.simplefilter("error", RuntimeWarning)
-            fit = sm.Logit(y, scaled).fit(method="newton", disp=0, maxiter=100, tol=1e-12)
+            fit = Logit(y, scaled).fit(method="newton", disp=0, maxiter=100, tol=1e-12)
     except (
         PerfectSeparationWarning,
         ConvergenceWarning,

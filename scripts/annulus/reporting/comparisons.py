@@ -8,7 +8,7 @@ import pandas as pd
 
 from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.plan import CASCADE
-from annulus.evaluation.table_one import DESCRIBES, OUTCOME_GROUPS, PATIENTS
+from annulus.evaluation.words import DESCRIBES, OUTCOME_GROUPS, PATIENTS
 from annulus.figures.style import cohort_title, level_title, model_title, variable_title
 from annulus.reporting.numbers import number, p_value, text_of, with_interval
 

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from annulus.evaluation.comparing import UNPAIRED
-from annulus.evaluation.warnings import FOLLOWS_VOLUME
+from annulus.evaluation.words import FOLLOWS_VOLUME, UNPAIRED
 from annulus.figures.style import model_title
 from annulus.reporting.comparisons import assumption_rows, published_rows, table_one_parts
 from annulus.reporting.imaging import given_parts, imaging_parts

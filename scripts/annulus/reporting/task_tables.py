@@ -5,10 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from annulus.evaluation.leak_screen import SCREENS
-from annulus.evaluation.performance import OUT_OF_FOLD
 from annulus.evaluation.plan import AT_RISK, at_risk
-from annulus.evaluation.warnings import FOLLOWS_VOLUME
+from annulus.evaluation.words import FOLLOWS_VOLUME, OUT_OF_FOLD, SCREENS
 from annulus.figures.style import cohort_title
 from annulus.reporting.numbers import number, p_value, text_of, with_interval
 
