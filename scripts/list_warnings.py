@@ -4,8 +4,10 @@ from annulus.job import log_to
 
 log_to(snakemake.log[0])
 
+import pandas as pd
+
 from annulus.evaluation.decision import declared_thresholds
-from annulus.evaluation.guards import OF_TRAINING, TABLES, Evaluated, without_training, warnings_table
+from annulus.evaluation.guards import OPTIONAL, TABLES, Evaluated, warnings_table
 from annulus.evaluation.judged import given_models, judged_models
 from annulus.modelling.bundle import read_bundle
 from annulus.tables import read_csv, write_csv
@@ -14,10 +16,12 @@ inputs, params, decision = snakemake.input, snakemake.params, snakemake.params.d
 models = [read_bundle(path).model for path in inputs.models]
 judged = given_models(params.given, params.cut_off) if params.given else judged_models(models)
 tables = {name: read_csv(inputs[name]) for name in TABLES}
-trained = {name: read_csv(inputs[name][0]) for name in OF_TRAINING if inputs[name]}
+tables |= {
+    name: read_csv(inputs[name][0]) if inputs[name] else pd.DataFrame(columns=list(columns))
+    for name, columns in OPTIONAL.items()
+}
 evaluated = Evaluated(
     **tables,
-    **(trained or without_training()),
     shown=params.shown,
     order=params.main,
     terms=judged.terms,

@@ -123,10 +123,10 @@ EVALUATION_TABLES = [
     "decision_curve",
     "decision_curve_prevalence",
     "supplement",
-    "subgroups",
     "warnings",
 ]
 TRAINING_TABLES = [
+    "subgroups",
     "selection",
     "odds_ratios",
     "repeated_splits",
@@ -391,17 +391,17 @@ def feature_files():
     )
 
 
-def task_tables():
-    """Name the tables that every task has."""
+def task_tables(task):
+    """Name the tables of a task."""
     tables = EVALUATION_TABLES + if_trained(*TRAINING_TABLES)
-    tables += [] if TRAINED else UPDATING_TABLES
+    tables += [] if TRAINED else UPDATING_TABLES + (["subgroups"] if SUBGROUPS[task] else [])
     tables += ["leak_screen", "duplicates"] if IMAGED and TRAINED else []
     return tables + (["centres"] if CENTRE else [])
 
 
 def tables_of_tasks():
     """Return every table of every task."""
-    return [f"{RESULTS}/tasks/{task}/{table}.csv" for task in TASKS for table in task_tables()]
+    return [f"{RESULTS}/tasks/{task}/{table}.csv" for task in TASKS for table in task_tables(task)]
 
 
 def validated_tables():
@@ -767,6 +767,12 @@ def if_trained_models(wildcards):
     return if_trained(*models_of(wildcards.task))
 
 
+def subgroup_tables(wildcards):
+    """Return the table of a task's subgroups, of a study that has one."""
+    named = "subgroups" in task_tables(wildcards.task)
+    return [f"{RESULTS}/tasks/{wildcards.task}/subgroups.csv"] if named else []
+
+
 def subgroups_of(wildcards):
     """Return a task's subgroups by variables that the cohort has."""
     return SUBGROUPS[wildcards.task]
@@ -795,7 +801,7 @@ def models_of_task(wildcards):
 
 def task_figures(task):
     """Name the figures of a task."""
-    names = ["flowchart"] + (if_imaged("roi_overlay") if COHORT["redistribution"] else [])
+    names = ([] if GIVEN else ["flowchart"]) + (if_imaged("roi_overlay") if COHORT["redistribution"] else [])
     names += if_trained(*SIGNATURE_FIGURES) if TASKS[task]["signatures"] else []
     names += if_trained("signature_waterfall", "forest_odds_ratios")
     names += [f"{figure}_{cohort}" for figure in COHORT_FIGURES for cohort in COHORTS]

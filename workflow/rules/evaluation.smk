@@ -43,6 +43,8 @@ rule evaluate:
         decision_curve_prevalence="<results>/tasks/{task}/decision_curve_prevalence.csv",
     log:
         "<logs>/evaluate/{task}.log",
+    # Figures and warnings wait for it.
+    priority: 1
     conda:
         "../../envs/annulus.yaml"
     params:
@@ -164,7 +166,7 @@ rule list_warnings:
         performance="<results>/tasks/{task}/performance.csv",
         comparisons="<results>/tasks/{task}/comparisons.csv",
         supplement="<results>/tasks/{task}/supplement.csv",
-        subgroups="<results>/tasks/{task}/subgroups.csv",
+        subgroups=subgroup_tables,
         sample_size=if_trained("<results>/tasks/{task}/sample_size.csv"),
         odds_ratios=if_trained("<results>/tasks/{task}/odds_ratios.csv"),
         volume=if_trained("<results>/tasks/{task}/volume.csv"),

@@ -20,7 +20,8 @@ from skmisc.loess import loess
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.predictions import refuse_missing
 from annulus.evaluation.smoothing import why_no_loess
-from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given
+from annulus.modelling.odds import logit
 
 CURVE_COLUMNS = ["model", "cohort", "predicted", "observed", "lower", "upper", "smoother"]
 

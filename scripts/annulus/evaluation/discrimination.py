@@ -7,10 +7,8 @@ Process Lett 2014;21:1389-1393.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import stats
 from scipy.special import expit, logit
-from sklearn.metrics import roc_curve
 
 from annulus.evaluation.predictions import refuse_missing
 
@@ -179,18 +177,6 @@ def compare_unpaired_aucs(
     reach = float(stats.t.ppf(0.5 + level / 2.0, freedom) * np.sqrt(variance))
     p = 2.0 * float(stats.t.sf(abs(t), freedom))
     return UnpairedComparison(difference, difference - reach, difference + reach, float(t), freedom, p)
-
-
-def roc_points(outcome: np.ndarray, score: np.ndarray) -> pd.DataFrame:
-    """Points of the ROC curve, with the threshold at or above which a patient is positive."""
-    false_positive_rate, sensitivity, thresholds = roc_curve(outcome, score, drop_intermediate=False)
-    return pd.DataFrame(
-        {
-            "threshold": np.where(np.isinf(thresholds), np.nan, thresholds),
-            "false_positive_rate": false_positive_rate,
-            "sensitivity": sensitivity,
-        }
-    )
 
 
 def delong(outcome: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

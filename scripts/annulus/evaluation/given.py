@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from annulus.modelling.logistic import logit
+from annulus.modelling.odds import logit
 
 
 def given_predictions(

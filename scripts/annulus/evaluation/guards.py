@@ -13,13 +13,19 @@ from annulus.evaluation.comparing import LIKELIHOOD_RATIO, PAIRED
 from annulus.evaluation.discrimination import Interval
 from annulus.evaluation.predictions import by_cohort_and_model, known
 from annulus.evaluation.sample_size import SIZE_COLUMNS, DevelopmentSize, ExpectedWidths
+from annulus.evaluation.subgroups import SUBGROUP_COLUMNS
 from annulus.modelling.odds_ratios import ODDS_RATIO_COLUMNS
 from annulus.modelling.plan import rad_score
 from annulus.modelling.volume import VOLUME_COLUMNS
 
-# The tables that guards look at: of every evaluation, and of one whose models were trained in it.
-TABLES = ("predictions", "performance", "comparisons", "supplement", "subgroups")
-OF_TRAINING = ("sample_size", "odds_ratios", "volume")
+# The tables that guards look at: those of every evaluation, and those that some lack, with their columns.
+TABLES = ("predictions", "performance", "comparisons", "supplement")
+OPTIONAL: Mapping[str, Sequence[str]] = {
+    "subgroups": SUBGROUP_COLUMNS,
+    "sample_size": SIZE_COLUMNS,
+    "odds_ratios": ODDS_RATIO_COLUMNS,
+    "volume": VOLUME_COLUMNS,
+}
 
 WARNING_COLUMNS = ["guard", "model", "cohort", "message", "synthetic"]
 
@@ -68,12 +74,6 @@ class Warned:
     message: str | None
     model: str = ""
     cohort: str = ""
-
-
-def without_training() -> dict[str, pd.DataFrame]:
-    """Return the tables of training, empty, where models are only judged."""
-    columns = (SIZE_COLUMNS, ODDS_RATIO_COLUMNS, VOLUME_COLUMNS)
-    return {name: pd.DataFrame(columns=list(of)) for name, of in zip(OF_TRAINING, columns, strict=True)}
 
 
 def warnings_table(evaluated: Evaluated, synthetic: bool) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from annulus.evaluation.calibration_error import Smoother, calibration_errors, i
 from annulus.evaluation.classification import ProportionInterval, classification
 from annulus.evaluation.decision import CURVE_COLUMNS as DECISION_COLUMNS
 from annulus.evaluation.decision import decision_curve
-from annulus.evaluation.discrimination import Interval, auc_interval, bootstrap_auc_interval, roc_points
+from annulus.evaluation.discrimination import Interval, auc_interval, bootstrap_auc_interval
 from annulus.evaluation.plan import (
     APPARENT_AUC,
     AT_CUT_OFF,
@@ -25,8 +25,9 @@ from annulus.evaluation.plan import (
     corrected,
 )
 from annulus.evaluation.predictions import by_cohort_and_model, known, side_by_side
+from annulus.evaluation.roc import roc_points
 from annulus.evaluation.words import OUT_OF_FOLD
-from annulus.modelling.logistic import logit
+from annulus.modelling.odds import logit
 from annulus.modelling.threshold import CutOff
 from annulus.tables import joined
 

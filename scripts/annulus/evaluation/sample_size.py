@@ -17,7 +17,7 @@ from annulus.cohort.dictionary import columns_of, terms_of
 from annulus.evaluation.discrimination import delong
 from annulus.evaluation.predictions import known
 from annulus.modelling.plan import rad_score
-from annulus.modelling.logistic import logit
+from annulus.modelling.odds import logit
 
 SIZE_COLUMNS = [
     "purpose", "model", "cohort", "n", "events", "auc", "cox_snell_r2", "parameters",

@@ -15,7 +15,8 @@ from scipy import stats
 from annulus.cohort.dictionary import columns_of
 from annulus.evaluation.discrimination import Interval, auc_interval
 from annulus.evaluation.predictions import by_cohort_and_model, known, refuse_missing
-from annulus.modelling.logistic import LogisticFit, NotEstimable, Separated, fit_logistic, logit
+from annulus.modelling.logistic import LogisticFit, NotEstimable, Separated, fit_logistic
+from annulus.modelling.odds import logit
 
 SUBGROUP_COLUMNS = [
     "variable", "level", "model", "cohort", "n", "events", "auc", "lower", "upper", "p_interaction",

@@ -24,7 +24,8 @@ from annulus.evaluation.sample_size import (
     size_for_observed_expected,
 )
 from annulus.modelling.frozen import FrozenModel, Linear
-from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given
+from annulus.modelling.odds import logit
 
 RECALIBRATION_COLUMNS = [
     "model", "cohort", "update", "n", "events", "intercept", "intercept_lower", "intercept_upper", "slope",

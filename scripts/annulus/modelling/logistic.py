@@ -16,10 +16,6 @@ from statsmodels.tools.tools import add_constant
 DIVERGED_SE = 30.0
 
 
-# Probabilities of 0 and 1 have no log-odds; this is the least step away that double precision tells from 1.
-CERTAIN = float(np.finfo(float).eps)
-
-
 class NotEstimable(Exception):
     """A logistic regression without finite estimates; the message says why."""
 
@@ -110,13 +106,6 @@ def fit_logistic(terms: pd.DataFrame, outcome: np.ndarray) -> LogisticFit:
         n=len(y),
         events=int(y.sum()),
     )
-
-
-def logit(probability: np.ndarray) -> np.ndarray:
-    """Log-odds, with probabilities of exactly 0 or 1 moved inwards by the same least step."""
-    p = np.clip(probability, CERTAIN, 1.0 - CERTAIN)
-    odds: np.ndarray = np.log(p) - np.log1p(-p)
-    return odds
 
 
 def intercept_given(y: np.ndarray, offset: np.ndarray) -> float:

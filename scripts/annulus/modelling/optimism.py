@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given, logit
+from annulus.modelling.logistic import NotEstimable, fit_logistic, intercept_given
+from annulus.modelling.odds import logit
 
 MEASURES = ("auc", "brier", "calibration_slope", "calibration_in_the_large", "calibration_intercept")
 
