@@ -10,9 +10,13 @@ def is_wanted(target, *rules):
     """Say whether this run, or the job of it that a cluster started, is for a target that has rules of its own.
 
     Its rules are many to read, and a mistake in one study or cohort must not stop another; but Snakemake reads
-    the rules before it looks at what is wanted. ``rules`` are what the names of the target's rules begin with.
+    the rules before it looks at what is wanted. ``rules`` are what the names of the target's rules begin with;
+    a file of the target has its name as a folder.
     """
-    return any(word == target or (word.startswith(rules) and ":" in word) for word in sys.argv)
+    jobs = (word for word in sys.argv if ":" in word)
+    return any(word == target or f"/{target}/" in word for word in sys.argv) or any(
+        job.startswith(rules) for job in jobs
+    )
 
 
 # Without a line that sets it an included default target is not found, and Snakemake runs nothing.

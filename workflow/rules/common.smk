@@ -109,7 +109,7 @@ OUTCOME_CODING = {name: {**OUTCOMES[name], "label": task["label"]} for name, tas
 SIGNED = sorted({roi for task in TASKS.values() for roi in task["signatures"]}) or ["none"]
 COMBINED = sorted({model for task in TASKS.values() for model in task["combined"]})
 
-BATCH = 50
+BATCH = 25
 OUTER_FOLDS = max(task["outer_folds"] for task in TASKS.values())
 SIZE_MEASURE = "voxels" if DESIGN["regions"].get("unit") in ("px", "fraction") else "volume_mm3"
 

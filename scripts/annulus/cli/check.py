@@ -24,7 +24,7 @@ from annulus.columns import (
 )
 from annulus.config import Folders, Settings, StudyConfig, load, problems, read_yaml
 from annulus.errors import StudyError
-from annulus.external import refuse_other_front_end, unlike_training
+from annulus.external import models_folder, refuse_other_front_end, unlike_training
 from annulus.modelling.plan import models_of
 from annulus.modelling.split import admit, allocate, outcomes_of, refuse_small_classes
 from annulus.simulation.roster import enrolled, manifest, scaled_counts
@@ -205,6 +205,11 @@ def _check_external(config: StudyConfig, folders: Folders, name: str, found: Che
     for task, plan in design["tasks"].items():
         _check_coding(task, plan, cohort, among, found)
     study = replace(config, cohort=cohort)
+    if not (models_folder(study) / "front_end.json").is_file():
+        found.warnings.append(
+            f"study {design['name']}: it has no frozen models yet; with them, units and patients are compared."
+        )
+        return
     refuse_other_front_end(study)
     found.take(unlike_training(study))
 
