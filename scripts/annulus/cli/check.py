@@ -207,7 +207,7 @@ def _check_external(config: StudyConfig, folders: Folders, name: str, found: Che
     study = replace(config, cohort=cohort)
     if not (models_folder(study) / "front_end.json").is_file():
         found.warnings.append(
-            f"study {design['name']}: it has no frozen models yet; with them, units and patients are compared."
+            f"study {design['name']}: no frozen models yet, with which units and patients are compared."
         )
         return
     refuse_other_front_end(study)
