@@ -107,13 +107,13 @@ def copy_project(folder: Path) -> None:
             shutil.copy(source, folder / part)
 
 
-def write_patients(folder: Path, cohorts: dict[str, int]) -> None:
+def write_patients(folder: Path, cohorts: dict[str, int], seed: int = 3) -> None:
     """Write SYNTHETIC patients as a user would bring them: two tables and image files."""
     shares = {"negative": 0.6, "positive": 0.4}
-    people, truth = simulate_cohort("cem", cohorts, shares, null=False, defects=0.0, seed=3)
+    people, truth = simulate_cohort("cem", cohorts, shares, null=False, defects=0.0, seed=seed)
     for patient in people.merge(truth).to_dict("records"):
         files = roster.image_files("cem", patient["patient_id"])
-        write_images(draw_images("cem", patient, 1, 3), files, folder)
+        write_images(draw_images("cem", patient, 1, seed), files, folder)
     write_csv(folder / "participants.csv", people)
     rows = pd.DataFrame(roster.manifest("cem", list(people["patient_id"])))
     write_csv(folder / "images.csv", rows[rows["series"] == "rc"])

@@ -131,7 +131,7 @@ def test_an_edit_of_the_script_counts(scripts):
     [
         "annulus/imaging/qc.py",
         "annulus/imaging/reading.py",
-        "annulus/cohort/sources.py",
+        "annulus/cohort/chunks.py",
         "annulus/errors.py",
         "annulus/job.py",
         "annulus/tables.py",

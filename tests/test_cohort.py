@@ -16,15 +16,9 @@ from annulus.cohort.checks import (
     refuse_empty_cohorts,
     refuse_errors,
 )
+from annulus.cohort.chunks import chunk_of, chunked, image_stem
 from annulus.cohort.dictionary import Column, columns_of
-from annulus.cohort.sources import (
-    chunk_of,
-    chunked,
-    image_stem,
-    manifest_rows,
-    read_source,
-    used_rows,
-)
+from annulus.cohort.sources import manifest_rows, read_source, used_rows
 from annulus.errors import StudyError
 
 PEOPLE = columns_of("participants")

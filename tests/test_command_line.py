@@ -23,7 +23,8 @@ from annulus.cli.main import app
 from annulus.cohort.sources import read_source
 from annulus.config import Folders, load, read_yaml
 from annulus.errors import StudyError
-from annulus.modelling.attribution import contributions, missing_values, needed_columns, out_of_range
+from annulus.modelling.attribution import contributions, missing_values
+from annulus.modelling.bundle import Origin, Task, seal
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.scorers import Kernel
 from annulus.tables import write_json
@@ -453,7 +454,6 @@ def test_contributions_of_fitted_models_add_up_in_every_patient():
             told = contributions(model, table.iloc[[at]], COLUMNS)
             total = model.linear.intercept + sum(part.contribution for part in told)
             assert total == pytest.approx(scores[at], abs=1e-12)
-        assert not out_of_range(model, table, COLUMNS).to_numpy().any()
 
 
 def test_a_model_that_is_not_linear_has_no_contributions():
@@ -462,16 +462,13 @@ def test_a_model_that_is_not_linear_has_no_contributions():
         contributions(FrozenModel("signature_itr", "signature", kernel), patients().iloc[[0]], COLUMNS)
 
 
-def test_missing_and_out_of_range_are_counted_by_hand():
-    assert needed_columns(COMBINED) == (
+def test_missing_values_are_counted_by_hand():
+    assert COMBINED.columns == (
         "us_itr_a", "us_itr_b", "age_years", "menopausal_status", "breast_density",
     )  # fmt: skip
     missing = missing_values(COMBINED, patients(), COLUMNS)
     assert missing.sum(axis=1).tolist() == [0, 3, 2]
     assert missing.loc[1].tolist() == [True, False, True, False, True]
-    older = patients().assign(age_years=["60", "60.1", "39.9"])
-    assert out_of_range(COMBINED, older, COLUMNS)["age_years"].tolist() == [False, True, True]
-    assert not out_of_range(COMBINED, patients(), COLUMNS).to_numpy().any()
 
 
 # --- score -----------------------------------------------------------------------------------
@@ -480,8 +477,28 @@ def test_missing_and_out_of_range_are_counted_by_hand():
 @pytest.fixture
 def bundle(here):
     folder = here / "results" / "mine" / "models" / "malignant" / "nomogram"
-    write_json(folder / "model.json", COMBINED.to_json() | {"synthetic": True})
+    content = COMBINED.to_json() | {"synthetic": True}
+    content["training"] = {"n": 80, "events": 30, **dict(COMBINED.training)}
+    write_json(folder / "model.json", sealed(content))
     return folder
+
+
+def sealed(content):
+    """Seal a fitted model as a study does; its training patients are 30 to 70 years old."""
+    rng = np.random.default_rng(4)
+    rows = 80
+    training = pd.DataFrame(
+        {
+            "patient_id": [f"T{i}" for i in range(rows)],
+            "us_itr_a": rng.uniform(5, 15, rows),
+            "us_itr_b": rng.uniform(-2, 4, rows),
+            "age_years": rng.uniform(30, 70, rows).round().astype(int).astype(str),
+            "menopausal_status": rng.choice(["pre", "peri", "post"], rows),
+            "breast_density": rng.choice(["a", "b", "c", "d"], rows),
+        }
+    )
+    task = Task("malignant", {"outcome": "malignant", "positive": [1], "negative": [0], "label": "malignant"})
+    return seal(content, task, Origin("mine", "0" * 64, {}, {}), training, COLUMNS, None)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -495,7 +512,7 @@ def test_scores_are_the_models_to_the_last_digits(here, bundle, kind):
     assert scored["probability"].to_numpy() == pytest.approx(1 / (1 + np.exp(-expected)), abs=1e-12)
     assert scored["class"].tolist() == [int(p >= 0.4) for p in 1 / (1 + np.exp(-expected))]
     assert scored["missing_filled"].tolist() == [0, 3, 2]
-    assert scored["extrapolates"].tolist() == [0, 0, 0]
+    assert scored["extrapolates"].tolist() == [0, 0, 1]
     assert scored["synthetic"].tolist() == [1, 1, 1]
     assert scored["patient_id"].tolist() == ["a", "b", "c"]
     assert "SYNTHETIC" in result.stderr
@@ -539,8 +556,9 @@ def test_cells_that_are_wrong_are_named_with_their_rows(here, bundle):
 def test_what_is_no_model_is_refused(here, bundle):
     assert "there is no such file" in run("score", "nowhere", "t.csv", code=1).stderr
     (here / "x.json").write_text("{}")
-    assert "this is no frozen model" in run("score", "x.json", "t.csv", code=1).stderr
-    write_json(here / "y.json", FrozenModel("clinical", "clinical", None, "no variable entered").to_json())
+    assert "this is not a frozen model" in run("score", "x.json", "t.csv", code=1).stderr
+    nothing = FrozenModel("clinical", "clinical", None, "no variable entered").to_json()
+    write_json(here / "y.json", sealed(nothing | {"synthetic": True}))
     assert "no variable entered" in run("score", "y.json", "t.csv", code=1).stderr
     assert open_model(bundle).synthetic
 

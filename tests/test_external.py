@@ -24,9 +24,11 @@ MODELS = ("signature_itr", "signature_ptr5", "clinical", "radiomics", "nomogram"
 def bring_cohort(project: Project, name: str = "elsewhere") -> Path:
     """Write SYNTHETIC patients of another hospital, who have no recorded age, and name them in the study."""
     folder = project.folder / name
-    write_patients(folder, {"prospective_test": 16})
-    people = folder / "participants.csv"
-    pd.read_csv(people, dtype=str).drop(columns="age_years").to_csv(people, index=False)
+    write_patients(folder, {"prospective_test": 16}, seed=8)
+    for table in ("participants.csv", "images.csv"):
+        rows = pd.read_csv(folder / table, dtype=str).drop(columns="age_years", errors="ignore")
+        rows["patient_id"] = rows["patient_id"].str.replace("SYN-CEM", "SYN-OTHER")
+        rows.to_csv(folder / table, index=False)
     cohort = {
         "name": name,
         "source": "table",
@@ -53,7 +55,7 @@ def scored(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proje
     shutil.copytree(finished.folder, folder, symlinks=True)
     project = Project(folder)
     bring_cohort(project)
-    project.snakemake("external", "--cores", "2")
+    project.snakemake("--cores", "2", "--", "external")
     return project
 
 
@@ -67,11 +69,11 @@ def changed_copy(scored: Project, tmp_path: Path) -> Project:
 
 
 def test_no_rule_of_an_external_cohort_fits_or_freezes_anything(scored: Project, finished: Project) -> None:
-    planned = planned_jobs(scored.snakemake("external", "-n", "-F", "--quiet", "rules"))
+    planned = planned_jobs(scored.snakemake("-n", "-F", "--quiet", "rules", "--", "external"))
     assert planned["total"] > 20
     assert not [rule for rule in planned if "fit" in rule or "freeze" in rule or "allocate" in rule]
     assert hashes(scored.results / "models") == hashes(finished.results / "models")
-    assert "Nothing to be done" in scored.snakemake("external", "-n")
+    assert "Nothing to be done" in scored.snakemake("-n", "--", "external")
 
 
 def test_predictions_are_the_frozen_models(scored: Project) -> None:
@@ -141,7 +143,7 @@ def test_nothing_of_the_outcomes_is_read_before_they_are_opened(scored: Project,
     people = pd.read_csv(file, dtype=str)
     people["her2_ish"] = "alive"
     people.to_csv(file, index=False)
-    text = project.snakemake("external", "--cores", "2", check=False)
+    text = project.snakemake("--cores", "2", "--", "external", check=False)
     assert (project.folder / ELSEWHERE / "case_mix.csv").is_file()
     assert (project.folder / ELSEWHERE / "tasks/her2_fish/parts" / f"predictions_{COHORT}.csv").is_file()
     assert not (project.folder / ELSEWHERE / "split" / COHORT / "outcomes.csv").exists()
@@ -153,7 +155,7 @@ def test_a_changed_front_end_is_refused_with_its_key(scored: Project, tmp_path: 
     design = project.read_design()
     design["qc"]["minimum_voxels"] = 25
     project.write_design(design)
-    text = project.snakemake("external", "-n", check=False)
+    text = project.snakemake("-n", "--", "external", check=False)
     assert "qc.minimum_voxels: frozen 20, now 25" in text
 
 
@@ -165,7 +167,7 @@ def test_a_patient_of_the_study_is_refused(scored: Project, tmp_path: Path) -> N
         rows = pd.read_csv(file, dtype=str)
         first = rows["patient_id"].iloc[0]
         rows.replace({"patient_id": {first: known}}).to_csv(file, index=False)
-    text = project.snakemake("external", "-n", check=False)
+    text = project.snakemake("-n", "--", "external", check=False)
     assert f"row 2, column patient_id, value '{known}': The models were trained on a patient" in text
 
 
@@ -175,7 +177,7 @@ def test_a_column_in_another_unit_is_refused(scored: Project, tmp_path: Path) ->
     people = pd.read_csv(file, dtype=str)
     people["tumor_diameter_mm"] = people["tumor_diameter_mm"].astype(float) / 10
     people.to_csv(file, index=False)
-    text = project.snakemake("external", "-n", check=False)
+    text = project.snakemake("-n", "--", "external", check=False)
     assert "column tumor_diameter_mm" in text and "columns.tumor_diameter_mm.factor: 10" in text
 
 
@@ -185,7 +187,7 @@ def test_an_edited_model_scores_nobody(scored: Project, tmp_path: Path) -> None:
     content = json.loads(file.read_text())
     content["linear"]["intercept"] += 0.1
     file.write_text(json.dumps(content))
-    text = project.snakemake("external", "--cores", "2", check=False)
+    text = project.snakemake("--cores", "2", "--", "external", check=False)
     assert "the model was edited after it was frozen" in text
     assert not (project.folder / ELSEWHERE / "split" / COHORT / "outcomes.csv").exists()
 
@@ -193,5 +195,5 @@ def test_an_edited_model_scores_nobody(scored: Project, tmp_path: Path) -> None:
 def test_a_study_without_models_says_what_to_do(scored: Project, tmp_path: Path) -> None:
     project = changed_copy(scored, tmp_path)
     shutil.rmtree(project.results)
-    text = project.snakemake("external", "-n", check=False)
+    text = project.snakemake("-n", "--", "external", check=False)
     assert "the study has no frozen models yet. Run it first" in text

@@ -23,7 +23,7 @@ from annulus.modelling.fitting import (
 )
 from annulus.modelling.frozen import FrozenModel, Linear
 from annulus.modelling.pipeline import build_pipeline
-from annulus.modelling.predicting import predict
+from annulus.modelling.predicting import predict, scorable
 from annulus.modelling.threshold import CutOff
 
 FINITE = st.floats(-1e6, 1e6)
@@ -194,14 +194,27 @@ def test_a_combined_model_scores_as_by_hand():
     np.testing.assert_allclose(COMBINED.score(patients(), COLUMNS), wanted, atol=1e-12)
 
 
-def test_predictions_leave_out_models_that_do_not_exist():
+def test_predictions_leave_out_models_that_do_not_exist_or_lack_a_column():
     absent = FrozenModel("clinical", "clinical", None, "none")
     described = {name: COLUMNS[name] for name in COMBINED.clinical}
-    found = predict([absent, replace(COMBINED, variables=described)], patients(), "internal_test")
+    other = replace(COMBINED, name="other", clinical=(*COMBINED.clinical, "bmi"))
+    models, unscored = scorable(
+        [absent, replace(COMBINED, variables=described), other], patients(), "internal_test"
+    )
+    reason = "internal_test has no bmi"
+    assert unscored.to_dict("records") == [{"model": "other", "cohort": "internal_test", "reason": reason}]
+    found = predict(models, patients(), "internal_test")
     assert found["model"].unique().tolist() == ["nomogram"]
     scores = COMBINED.score(patients(), COLUMNS)
     np.testing.assert_allclose(found["probability"], 1 / (1 + np.exp(-scores)))
     assert found["patient_id"].tolist() == ["a", "b", "c"]
+
+
+def test_a_cohort_that_no_model_can_score_is_refused():
+    other = replace(COMBINED, clinical=(*COMBINED.clinical, "bmi"))
+    empty = patients().assign(bmi=np.nan)
+    with pytest.raises(StudyError, match=r"No model can score external_x .*has no bmi"):
+        scorable([other], empty, "external_x")
 
 
 def test_a_patients_score_does_not_depend_on_the_other_patients():

@@ -14,7 +14,7 @@ import yaml
 from conftest import PARTS, ROOT, TABLES, Project, copy_project, planned_jobs, run, small_design
 from scipy.special import expit, logit
 
-from annulus.cohort.sources import chunk_of
+from annulus.cohort.chunks import chunk_of
 from annulus.modelling.logistic import fit_logistic
 from annulus.tables import read_csv
 

@@ -47,7 +47,7 @@ os.environ.update(ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS="1")
 from annulus import assumptions, codehash, columns, external
 from annulus.clinical.derived import Instruments
 from annulus.clinical.intake import CohortTables, take_in
-from annulus.cohort import checks, feature_table, files, listing, sources
+from annulus.cohort import checks, chunks, feature_table, files, listing, sources
 from annulus.cohort.dictionary import digest_of
 from annulus.config import Folders, load
 from annulus.errors import StudyError
@@ -271,7 +271,7 @@ def read_manifest():
 AMONG = None if SIMULATED else listing.Folder(COHORT["folder"])
 TO_COME = [] if SIMULATED else tables_to_come()
 PATIENTS = read_patients()
-CHUNKS = sources.chunked(read_manifest(), COHORT["chunks"])
+CHUNKS = chunks.chunked(read_manifest(), COHORT["chunks"])
 
 
 def has_column(name):

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from scipy.ndimage import binary_fill_holes
 
-from annulus.cohort.sources import chunk_of
+from annulus.cohort.chunks import chunk_of
 from annulus.figures.overlay import Shown, first_image
 from annulus.figures.style import COHORT_TITLES, GREY, OUTLINES, PALETTE, cohort_title, panels
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.ndimage import binary_fill_holes
 
-from annulus.cohort.sources import chunk_of
+from annulus.cohort.chunks import chunk_of
 from annulus.figures.style import OUTLINES, panels
 from annulus.imaging.qc import IMAGE_KEY
 from annulus.imaging.reading import read_again, read_written

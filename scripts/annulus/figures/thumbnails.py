@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image as Picture
 from scipy.ndimage import binary_erosion
 
-from annulus.cohort.sources import image_stem
+from annulus.cohort.chunks import image_stem
 from annulus.figures.overlay import around, middle_slice
 from annulus.figures.style import OUTLINES
 from annulus.imaging.qc import IMAGE_KEY

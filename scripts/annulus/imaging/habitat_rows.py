@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import SimpleITK as sitk
 
-from annulus.cohort.sources import image_stem
+from annulus.cohort.chunks import image_stem
 from annulus.errors import StudyError
 from annulus.imaging.habitats import (
     Habitats,

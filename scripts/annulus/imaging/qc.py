@@ -12,7 +12,7 @@ import pandas as pd
 import SimpleITK as sitk
 
 from annulus.cohort.files import listed, size_on_disk
-from annulus.cohort.sources import image_stem
+from annulus.cohort.chunks import image_stem
 from annulus.errors import StudyError
 from annulus.imaging.agreement import agreement_of
 from annulus.imaging.duplicates import fingerprint

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from annulus.cohort.sources import image_stem
+from annulus.cohort.chunks import image_stem
 from annulus.errors import StudyError
 from annulus.imaging.boxes import spans
 from annulus.imaging.distance import signed_distance
