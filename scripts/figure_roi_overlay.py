@@ -1,4 +1,4 @@
-"""Draw the regions of the first training patients over their images."""
+"""Draw the regions of the first patients of a cohort over their images."""
 
 from annulus.job import log_to
 
@@ -16,6 +16,7 @@ images = choose_images(
     params.images,
     {folder.rsplit("/", 1)[-1]: folder for folder in snakemake.input.folders},
     params.chunks,
+    params.cohort,
 )
 figure, table = overlay_figure(images)
 save(figure, snakemake.output, table, params.synthetic)

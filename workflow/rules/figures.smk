@@ -69,6 +69,7 @@ rule figure_roi_overlay:
     params:
         images=list(EXTRACTED),
         chunks=COHORT["chunks"],
+        cohort="train" if TRAINED else COHORTS[0],
         synthetic=SIMULATED,
         code=code_of("figure_roi_overlay.py"),
     script:

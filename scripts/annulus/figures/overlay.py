@@ -59,17 +59,18 @@ def choose_images(
     names: Sequence[str],
     folders: Mapping[str, str],
     chunks: int,
+    cohort: str = "train",
     patients: int = 3,
 ) -> list[Shown]:
-    """Read the last of the study's images (by ``names``) of the first training patients.
+    """Read the last of the study's images (by ``names``) of the first patients of a cohort.
 
     First means by id, among patients all of whose regions were built. ``folders`` holds the region
     masks by chunk. Habitats have a figure of their own.
     """
     built = rois[(rois["image"] == names[-1]) & (rois["kind"] != "habitat")]
     whole = built.groupby("patient_id")["status"].apply(lambda s: (s == "ok").all())
-    training = set(split.loc[split["cohort"] == "train", "patient_id"])
-    chosen = [patient for patient in sorted(whole[whole].index) if patient in training][:patients]
+    members = set(split.loc[split["cohort"] == cohort, "patient_id"])
+    chosen = [patient for patient in sorted(whole[whole].index) if patient in members][:patients]
     return [
         first_image(built[built["patient_id"] == patient], images, folders[chunk_of(patient, chunks)])
         for patient in chosen
