@@ -155,13 +155,15 @@ def _decision_panel(
         axis.plot(curve["threshold"], curve["net_benefit"], color=GREY, lw=0.9, ls=style,
                   label=model_title(model))  # fmt: skip
     highest = float(rows["net_benefit"].max())
+    label = textwrap.fill(f"Threshold probability to {decision}", 48)
     axis.set(
         ylim=(min(-0.05 * prevalence, -0.001), max(highest, prevalence, 0.01) * 1.1),
         xlim=(rows["threshold"].min(), rows["threshold"].max()),
-        xlabel=textwrap.fill(f"Threshold probability to {decision}", 48),
+        xlabel=label,
         ylabel="Net benefit per patient",
     )
-    axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.24), ncols=2)
+    lines = label.count("\n") + 1
+    axis.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.14 - 0.06 * lines), ncols=2)
 
 
 def _calibration_panel(axis: Axes, curves: pd.DataFrame, predictions: pd.DataFrame, colour: str) -> None:
