@@ -6,7 +6,14 @@ log_to(snakemake.log[0])
 
 import pandas as pd
 
-from annulus.evaluation.shift import acquisition_mix, case_mix, extrapolating, fitted, membership
+from annulus.evaluation.shift import (
+    acquisition_mix,
+    case_mix,
+    centre_mix,
+    extrapolating,
+    fitted,
+    membership,
+)
 from annulus.tables import joined, read_by_name, read_csv, read_json, write_csv
 
 params, given, output = snakemake.params, snakemake.input, snakemake.output
@@ -19,6 +26,8 @@ mix = [case_mix(models, predictors, scores, params.synthetic)]
 if given.training_images:
     taken = (read_csv(given.training_images[0]), read_csv(given.images[0]))
     mix.append(acquisition_mix(*taken, params.synthetic))
+if params.centre and training is not None:
+    mix.append(centre_mix(training, predictors, params.centre, params.synthetic))
 write_csv(output.case_mix, joined(mix))
 write_csv(output.membership, membership(models, training, predictors, params.seed, params.synthetic))
 write_csv(output.extrapolating, extrapolating(models, predictors, params.synthetic))

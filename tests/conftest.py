@@ -36,7 +36,13 @@ settings.load_profile("steady")
 
 # Files of tests that run whole studies. They begin first, or one process is still at them when all others
 # are done.
-LONGEST = ("test_workflow.py", "test_studies.py", "test_mri_study.py", "test_pathway.py")
+LONGEST = (
+    "test_workflow.py",
+    "test_studies.py",
+    "test_mri_study.py",
+    "test_external.py",
+    "test_pathway.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ from annulus.evaluation.shift import (
     ModelTraining,
     acquisition_mix,
     case_mix,
+    centre_mix,
     extrapolating,
     fitted,
     mahalanobis,
@@ -282,3 +283,17 @@ def test_images_taken_otherwise_are_told_per_image():
     assert found.loc["spacing_x_mm", "out_of_range_share"] == 0.5
     assert (found["kind"] == "acquisition").all()
     assert acquisition_mix(training.iloc[:0, :0].assign(image_id=[]), here, False).empty
+
+
+def test_centres_that_training_never_had_are_named():
+    training = pd.DataFrame({"center": ["A"] * 30 + ["B"] * 10})
+    here = pd.DataFrame({"center": ["B"] * 5 + ["C"] * 15})
+    row = centre_mix(training, here, "center", False).iloc[0]
+    assert (row["kind"], row["n_training"], row["n_here"], row["unseen_levels"]) == (
+        "acquisition",
+        40,
+        20,
+        "C",
+    )
+    assert row["out_of_range_share"] == 0.75
+    assert centre_mix(training, here, "device", False).empty

@@ -44,6 +44,7 @@ rule compare_case_mix:
         "../../envs/annulus.yaml"
     params:
         tasks=list(TASKS),
+        centre=CENTRE,
         seed=DESIGN["seed"],
         synthetic=SIMULATED,
         code=code_of("compare_case_mix.py"),

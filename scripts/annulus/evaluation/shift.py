@@ -191,6 +191,20 @@ def acquisition_mix(training: pd.DataFrame, images: pd.DataFrame, synthetic: boo
     return pd.DataFrame(rows).reindex(columns=CASE_MIX_COLUMNS).assign(synthetic=int(synthetic))
 
 
+def centre_mix(
+    training: pd.DataFrame, predictors: pd.DataFrame, centre: str, synthetic: bool
+) -> pd.DataFrame:
+    """Name the centres (or scanners) that no training patient came from, in a row of ``case_mix``.
+
+    Both tables hold predictors by patient; without the column ``centre`` in both there is no row.
+    """
+    rows = []
+    if centre in training and centre in predictors:
+        own = _summary(training[centre].astype("string"))
+        rows.append(_compared("acquisition", [], own, predictors[centre], ""))
+    return pd.DataFrame(rows).reindex(columns=CASE_MIX_COLUMNS).assign(synthetic=int(synthetic))
+
+
 def membership(
     models: Sequence[ModelTraining],
     training: pd.DataFrame | None,
