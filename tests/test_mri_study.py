@@ -262,7 +262,9 @@ def test_raters_are_compared_and_features_judged(mri):
 
 def test_nothing_of_images_that_may_not_be_handed_on_is_in_the_results(mri):
     kinds = {path.suffix for path in (mri / "results").rglob("*") if path.is_file()}
-    assert kinds <= {".csv", ".json", ".parquet", ".log", ".tsv", ".html", ".png", ".pdf", ".sha256"}
+    assert kinds <= {
+        ".csv", ".json", ".md", ".parquet", ".log", ".tsv", ".html", ".png", ".pdf", ".sha256",
+    }  # fmt: skip
     assert not list((mri / "results").rglob("*overlay*"))
     page = (mri / "work/mri/qc/gallery/mri_cohort.html").read_text()
     assert page.count("<article") == 4 * sum(PATIENTS.values()) + len(MISFILED)

@@ -368,7 +368,7 @@ def test_the_default_target_plans_the_whole_study(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", *arguments]
         planned = planned_jobs(run(command, tmp_path))
         assert planned["simulate_patients"] == 1 and planned["check_masks"] == 3
-        assert planned["fit_signature"] == 5 and planned["total"] == 83
+        assert planned["fit_signature"] == 5 and planned["total"] == 85
 
 
 def test_simulated_patients_say_synthetic(tmp_path: Path) -> None:
@@ -472,5 +472,5 @@ def test_the_quick_profile_has_fewer_refits(copy_of_finished: Project) -> None:
     copy_of_finished.write_design(design)
     target = "results/small/tasks/her2_fish/optimism.csv"
     planned = copy_of_finished.planned("--profile", "profiles/quick", "--", target)
-    assert planned["refit_resamples"] == 4
-    assert copy_of_finished.planned("--", target)["refit_resamples"] == 20
+    assert planned["refit_resamples"] == 8
+    assert copy_of_finished.planned("--", target)["refit_resamples"] == 40
