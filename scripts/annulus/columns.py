@@ -32,7 +32,7 @@ def needed_elsewhere(design: Design) -> list[str]:
 
     Predictors are not among them: a model that needs one that is not there is absent, and the tables say so.
     """
-    return sorted({*admitting_columns(design), *outcome_columns(design)})
+    return sorted({*admitting_columns(design), *outcome_columns(design), *pathway_columns(design)})
 
 
 def admitting_columns(design: Design) -> list[str]:
